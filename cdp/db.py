@@ -1,0 +1,68 @@
+"""The one way to the database: an engine, sessions, and the driver's own connection for set-based SQL."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
+from sqlalchemy import Engine, create_engine, make_url
+from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlmodel import Session
+
+from cdp.errors import DatabaseUnavailable, NotMigrated
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+Statement = LiteralString | sql.SQL | sql.Composed
+
+
+@lru_cache
+def engine(url: str) -> Engine:
+    """Return the process's engine for a libpq URL; connections are kept and checked before use."""
+    parsed = make_url(url).set(drivername="postgresql+psycopg")
+    options = "-c timezone=UTC -c jit=off"
+    return create_engine(parsed, pool_pre_ping=True, pool_size=5, connect_args={"options": options})
+
+
+@contextmanager
+def transaction(url: str) -> Iterator[Session]:
+    """Open a session in one transaction: committed at the end, rolled back on an error.
+
+    Raises:
+        DatabaseUnavailable: the server does not answer, or dropped the connection.
+        NotMigrated: a table is missing.
+    """
+    with explained(url), Session(engine(url), expire_on_commit=False) as session, session.begin():
+        yield session
+
+
+@contextmanager
+def explained(url: str) -> Iterator[None]:
+    """Turn the driver's errors about the server itself into sentences."""
+    try:
+        yield
+    except (OperationalError, psycopg.OperationalError) as error:
+        where = make_url(url).render_as_string(hide_password=True)
+        raise DatabaseUnavailable(
+            f"The database at {where} does not answer: check that it runs and that CONNECTOR_DATABASE_URL is right."
+        ) from error
+    except (ProgrammingError, psycopg.ProgrammingError) as error:
+        cause = error.orig if isinstance(error, ProgrammingError) else error
+        if isinstance(cause, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn):
+            raise NotMigrated("The database has no schema of this version: run `connector migrate`.") from error
+        raise
+
+
+def driver(session: Session) -> Connection:
+    """Return the psycopg connection under a session: same transaction, for COPY and set-based statements."""
+    connection = session.connection().connection.driver_connection
+    assert isinstance(connection, psycopg.Connection)  # noqa: S101 - tells mypy what the engine's dialect guarantees
+    return connection
+
+
+def rows(connection: Connection, query: Statement, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+    """Run a query and return its rows as dictionaries."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(query, parameters).fetchall()

@@ -1,0 +1,21 @@
+"""What can go wrong inside the CDP; each message is one sentence that says what to do next."""
+
+
+class CdpError(Exception):
+    """Something the caller can tell a user as it stands."""
+
+
+class DatabaseUnavailable(CdpError):
+    """The database cannot be reached."""
+
+
+class NotMigrated(CdpError):
+    """The schema is missing or older than this version."""
+
+
+class InvalidField(CdpError):
+    """A person field's name, type or rule cannot be used."""
+
+
+class LeaseLost(CdpError):
+    """Another worker owns the run now; nothing more may be written under this lease."""

@@ -1,0 +1,261 @@
+"""The one door into the CDP: a batch of rows is staged by COPY and laid over the records by one MERGE."""
+
+import csv
+import io
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from sqlmodel import Session
+
+from cdp.db import driver, rows
+from cdp.fields import TYPES
+from cdp.records import FIXED, Batch, Consent, Layout, Outcome
+
+STAGE = sql.Identifier("stage")
+csv.field_size_limit(4 * 131_072)
+
+
+def store(session: Session, batch: Batch) -> Outcome:
+    """Store a batch in the session's transaction and queue what changed for the resolver; may be repeated at will.
+
+    A record is replaced only by a version at least as new, read no earlier; unchanged content writes nothing. Rows that
+    cannot be stored go to quarantine with their reason, and the others land.
+    """
+    _create_stage(session, batch.layout)
+    quarantined = _stage(session, batch)
+    try:
+        with session.begin_nested():
+            outcome = _merge(session, batch)
+    except psycopg.DataError:
+        quarantined += _set_aside_invalid(session, batch)
+        outcome = _merge(session, batch)
+    return outcome + Outcome(read=quarantined, quarantined=quarantined)
+
+
+def _create_stage(session: Session, layout: Layout) -> None:
+    columns = sql.SQL(", ").join(sql.SQL("{} text").format(sql.Identifier(name)) for name in layout.columns)
+    connection = driver(session)
+    connection.execute("DROP TABLE IF EXISTS pg_temp.stage")
+    connection.execute(sql.SQL("CREATE TEMP TABLE {} ({}) ON COMMIT DROP").format(STAGE, columns))
+
+
+def _stage(session: Session, batch: Batch) -> int:
+    """COPY the rows into the stage; return how many had to be set aside because the database cannot hold their text."""
+    bad: list[tuple[str, str]] = []
+    try:
+        with session.begin_nested():
+            _copy(session, batch.chunks())
+    except psycopg.DataError:
+        _copy(session, _scrubbed(batch, bad))
+        _quarantine(session, batch, bad)
+    driver(session).execute("ANALYZE pg_temp.stage")
+    return len(bad)
+
+
+def _copy(session: Session, chunks: Iterable[bytes]) -> None:
+    statement = sql.SQL("COPY {} FROM STDIN WITH (FORMAT csv, NULL '', FORCE_NULL *)").format(STAGE)
+    with driver(session).cursor() as cursor, cursor.copy(statement) as copy:
+        for chunk in chunks:
+            copy.write(chunk)
+
+
+def _scrubbed(batch: Batch, bad: list[tuple[str, str]]) -> Iterator[bytes]:
+    """Yield the rows whose text PostgreSQL can hold, and note the others as (record id, reason)."""
+    text = io.TextIOWrapper(
+        io.BufferedReader(_Chunks(batch.chunks())), encoding="utf-8", errors="surrogateescape", newline=""
+    )
+    place = batch.layout.columns.index(batch.layout.fixed["record_id"])
+    for row in csv.reader(text):
+        reason = _unstorable(row, len(batch.layout.columns))
+        if reason:
+            bad.append((row[place].encode("ascii", "replace").decode() if len(row) > place else "unknown", reason))
+        else:
+            yield csv_row(row)
+
+
+def _unstorable(row: list[str], width: int) -> str | None:
+    if len(row) != width:
+        return f"the row has {len(row)} columns instead of {width}"
+    text = "".join(row)
+    if "\x00" in text:
+        return "a text contains a NUL character"
+    if any("\ud800" <= letter <= "\udfff" for letter in text):
+        return "a text is not valid Unicode"
+    return None
+
+
+class _Chunks(io.RawIOBase):
+    """A readable file over an iterable of bytes."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - the signature of io.RawIOBase
+        self._rest = self._rest or next(self._chunks, b"")
+        size = min(len(buffer), len(self._rest))
+        buffer[:size], self._rest = self._rest[:size], self._rest[size:]
+        return size
+
+
+def csv_row(values: Iterable[str | None]) -> bytes:
+    """Return one CSV line as a batch wants it: every value quoted, null as an empty one."""
+    quoted = ('"' + (value or "").replace('"', '""') + '"' for value in values)
+    return (",".join(quoted) + "\n").encode("utf-8", "surrogatepass")
+
+
+def _quarantine(session: Session, batch: Batch, bad: list[tuple[str, str]]) -> None:
+    with driver(session).cursor() as cursor:
+        cursor.executemany(
+            """
+            INSERT INTO quarantine (source_id, object, record_id, reason, seen_at)
+            VALUES (%s, %s, %s, %s, %s)
+            ON CONFLICT (source_id, object, record_id) DO UPDATE SET reason = excluded.reason, seen_at = excluded.seen_at
+            """,
+            [(batch.source_id, batch.object, record_id, reason, batch.read_at) for record_id, reason in bad],
+        )
+
+
+def _typed(layout: Layout) -> Iterator[tuple[str, str]]:
+    """Yield (CSV column, SQL type) for every column whose text must be readable as another type."""
+    for name, column in layout.fixed.items():
+        if FIXED[name] != "text":
+            yield column, FIXED[name]
+    for field, column in layout.fields.items():
+        if field.type not in ("text", "list"):
+            yield column, TYPES[field.type]
+
+
+def _set_aside_invalid(session: Session, batch: Batch) -> int:
+    """Move staged rows with a value that is not of its type to quarantine; return how many."""
+    reasons = sql.SQL(" ").join(
+        sql.SQL("WHEN NOT pg_input_is_valid({}, {}) THEN {}").format(
+            sql.Identifier(column), sql.Literal(kind), sql.Literal(f"{column} is not a valid {kind}")
+        )
+        for column, kind in _typed(batch.layout)
+    )
+    statement = sql.SQL(
+        """
+        WITH judged AS (SELECT ctid AS place, {id} AS record_id, {stamp} AS version_at, CASE {reasons} END AS reason
+                        FROM pg_temp.stage),
+        gone AS (DELETE FROM pg_temp.stage AS s USING judged AS j WHERE s.ctid = j.place AND j.reason IS NOT NULL
+                 RETURNING j.record_id, j.version_at, j.reason)
+        INSERT INTO quarantine (source_id, object, record_id, version_at, reason, seen_at)
+        SELECT DISTINCT ON (record_id) %(source)s, %(object)s, record_id, version_at, reason, %(read_at)s FROM gone
+        ON CONFLICT (source_id, object, record_id) DO UPDATE
+            SET reason = excluded.reason, version_at = excluded.version_at, seen_at = excluded.seen_at
+        """
+    ).format(
+        id=sql.Identifier(batch.layout.fixed["record_id"]),
+        stamp=sql.Identifier(batch.layout.fixed["version_at"]),
+        reasons=reasons,
+    )
+    return driver(session).execute(statement, _parameters(batch)).rowcount
+
+
+def _parameters(batch: Batch) -> dict[str, object]:
+    return {
+        "source": batch.source_id,
+        "org": batch.org_id,
+        "object": batch.object,
+        "rank": batch.rank,
+        "read_at": batch.read_at,
+    }
+
+
+def _values(layout: Layout) -> dict[str, sql.Composable]:
+    """Return record column → expression over the stage, for all that the batch may overwrite."""
+    cell = {name: sql.Identifier(column) for name, column in layout.fixed.items()}
+    values: dict[str, sql.Composable] = {
+        "state": sql.SQL("CASE WHEN {}::boolean THEN 'deleted' ELSE 'live' END").format(cell["is_deleted"]),
+        "rank": _rank(cell.get("is_converted")),
+    }
+    for name in ("created_at", "modified_at", "version_at"):
+        values[name] = sql.SQL("{}::timestamptz").format(cell[name])
+    for name in ("email", "converted_to", "merged_into"):
+        if name in cell:
+            values[name] = cell[name]
+    for channel, consent in layout.consent.items():
+        values[f"{channel}_permission"] = _permission(consent)
+    for field, column in layout.fields.items():
+        values[field.column] = _cast(field.type, column)
+    return values
+
+
+def _rank(is_converted: sql.Identifier | None) -> sql.Composable:
+    if is_converted is None:
+        return sql.SQL("%(rank)s::smallint")
+    return sql.SQL("(%(rank)s + coalesce({}::boolean, false)::integer)::smallint").format(is_converted)
+
+
+def _cast(kind: str, column: str) -> sql.Composable:
+    cell = sql.Identifier(column)
+    if kind == "text":
+        return cell
+    if kind == "list":
+        return sql.SQL("string_to_array({}, ';')").format(cell)
+    return sql.SQL("{}::{}").format(cell, sql.SQL(TYPES[kind]))
+
+
+def _permission(consent: Consent) -> sql.Composable:
+    return sql.SQL(
+        "CASE WHEN {cell} IS NULL THEN NULL WHEN {cell} = ANY({no}) THEN false WHEN {cell} = ANY({yes}) THEN true"
+        " ELSE {other} END"
+    ).format(
+        cell=sql.Identifier(consent.column),
+        no=sql.Literal(sorted(consent.no)),
+        yes=sql.Literal(sorted(consent.yes)),
+        other=sql.Literal(not consent.yes if consent.complement else None),
+    )
+
+
+def _merge(session: Session, batch: Batch) -> Outcome:
+    values = _values(batch.layout)
+    names = [sql.Identifier(name) for name in values]
+    statement = sql.SQL(_MERGE).format(
+        id=sql.Identifier(batch.layout.fixed["record_id"]),
+        stamp=sql.Identifier(batch.layout.fixed["version_at"]),
+        expressions=sql.SQL(", ").join(
+            sql.SQL("{} AS {}").format(value, sql.Identifier(name)) for name, value in values.items()
+        ),
+        names=sql.SQL(", ").join(names),
+        stored=sql.SQL(", ").join(sql.SQL("r.{}").format(name) for name in names),
+        given=sql.SQL(", ").join(sql.SQL("s.{}").format(name) for name in names),
+        changes=sql.SQL(", ").join(sql.SQL("{0} = s.{0}").format(name) for name in names),
+    )
+    counts = rows(driver(session), statement, _parameters(batch))[0]
+    return Outcome(
+        read=counts["staged"],
+        written=counts["written"],
+        deleted=counts["deleted"],
+        skipped=counts["staged"] - counts["written"],
+    )
+
+
+_MERGE = """
+    WITH changed AS (
+        MERGE INTO record AS r
+        USING (
+            SELECT DISTINCT ON ({id}) record_handle(%(org)s, %(object)s, {id}) AS handle, {id} AS record_id,
+                   %(read_at)s::timestamptz AS read_at, {expressions}
+            FROM pg_temp.stage ORDER BY {id}, {stamp} DESC
+        ) AS s ON r.handle = s.handle
+        WHEN MATCHED AND (s.version_at, s.read_at) >= (r.version_at, r.read_at)
+                     AND ROW({stored}) IS DISTINCT FROM ROW({given})
+            THEN UPDATE SET read_at = s.read_at, {changes}
+        WHEN NOT MATCHED THEN INSERT (handle, source_id, object, record_id, read_at, {names})
+            VALUES (s.handle, %(source)s, %(object)s, s.record_id, s.read_at, {given})
+        RETURNING r.handle, r.state
+    ),
+    queued AS (INSERT INTO touched (handle) SELECT handle FROM changed),
+    healed AS (DELETE FROM quarantine AS q USING pg_temp.stage AS s
+               WHERE q.source_id = %(source)s AND q.object = %(object)s AND q.record_id = s.{id})
+    SELECT (SELECT count(*) FROM pg_temp.stage) AS staged, count(*) AS written,
+           count(*) FILTER (WHERE state = 'deleted') AS deleted
+    FROM changed
+"""

@@ -1,0 +1,95 @@
+"""What a batch of rows is: which column of the CSV means what, told without a word of Salesforce."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+from typing import LiteralString
+
+from cdp.fields import Field
+
+# What a record knows of itself besides its mapped fields, and how its text is read.
+FIXED: MappingProxyType[str, LiteralString] = MappingProxyType(
+    {
+        "record_id": "text",
+        "is_deleted": "boolean",
+        "created_at": "timestamptz",
+        "modified_at": "timestamptz",
+        "version_at": "timestamptz",
+        "email": "text",
+        "is_converted": "boolean",
+        "converted_to": "text",
+        "merged_into": "text",
+    }
+)
+REQUIRED = frozenset({"record_id", "is_deleted", "created_at", "modified_at", "version_at"})
+
+
+@dataclass(frozen=True)
+class Consent:
+    """How one column answers whether a channel may be used; text as it stands in the CSV.
+
+    Values in `no` mean no, those in `yes` mean yes. With `complement` (a checkbox), a value in neither means the
+    opposite of the only list given; otherwise it means nothing.
+    """
+
+    column: str
+    yes: frozenset[str] = frozenset()
+    no: frozenset[str] = frozenset()
+    complement: bool = False
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which CSV column holds what: `fixed` by the names of FIXED, `fields` by person field, `consent` by channel.
+
+    `columns` is every CSV column in the order of the file.
+    """
+
+    columns: tuple[str, ...]
+    fixed: MappingProxyType[str, str]
+    fields: MappingProxyType[Field, str]
+    consent: MappingProxyType[str, Consent] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __post_init__(self) -> None:
+        missing = REQUIRED - set(self.fixed)
+        if missing:
+            raise ValueError(f"a layout needs columns for {sorted(missing)}")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of one object of one source, read at `read_at` (the server's clock, aware).
+
+    `rank` is the object's place when values tie (see `models.Record`); a converted record stands one behind.
+    `chunks` may be called again: each call gives the same CSV from its start, without a header, every value quoted, an
+    empty one meaning null.
+    """
+
+    source_id: int
+    org_id: str
+    object: str
+    rank: int
+    layout: Layout
+    read_at: datetime
+    chunks: Callable[[], Iterable[bytes]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a batch, in rows."""
+
+    read: int = 0
+    written: int = 0
+    deleted: int = 0
+    skipped: int = 0
+    quarantined: int = 0
+
+    def __add__(self, other: "Outcome") -> "Outcome":
+        return Outcome(
+            self.read + other.read,
+            self.written + other.written,
+            self.deleted + other.deleted,
+            self.skipped + other.skipped,
+            self.quarantined + other.quarantined,
+        )

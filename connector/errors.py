@@ -1,0 +1,81 @@
+"""The errors a user can meet: each is one sentence; its type decides the exit code and whether work is tried again."""
+
+from datetime import datetime
+
+
+class ConnectorError(Exception):
+    """Something failed; the message is one clear sentence that says what to do next."""
+
+    exit_code = 1
+
+
+class BadInput(ConnectorError):
+    """What the user gave cannot be used; nothing was written."""
+
+    exit_code = 2
+
+
+class Refused(ConnectorError):
+    """The present state does not allow this."""
+
+    exit_code = 3
+
+
+class NeedsAttention(ConnectorError):
+    """Only a person can mend this: credentials, permissions or a mapping.
+
+    `code` is stable and short, for scripts; `remedy` is a sentence for the person.
+    """
+
+    exit_code = 4
+
+    def __init__(self, code: str, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.remedy}"
+
+
+class WaitingForQuota(ConnectorError):
+    """The org's share of daily API calls is used up; work goes on at `resume_at` (aware UTC)."""
+
+    exit_code = 5
+
+    def __init__(self, message: str, resume_at: datetime) -> None:
+        super().__init__(message)
+        self.resume_at = resume_at
+
+
+class SalesforceError(ConnectorError):
+    """Salesforce refused a request; `code` is its own error code. Not worth trying again unless a subclass says so."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Transient(SalesforceError):
+    """Worth trying again after a pause: overload, a cut answer, a lock, a lost connection."""
+
+
+class QueryTimeout(Transient):
+    """The query ran too long; a smaller window may pass."""
+
+
+class LocatorGone(SalesforceError):
+    """The query cursor expired; reading resumes by keyset."""
+
+
+class SessionExpired(SalesforceError):
+    """The access token is dead; a new one may be had."""
+
+
+class ObjectUnavailable(SalesforceError):
+    """The object does not exist or the user may not see it."""
+
+
+class FieldUnavailable(SalesforceError):
+    """A field does not exist, is hidden, or cannot be used this way."""

@@ -1,0 +1,64 @@
+"""The only reader of the environment: every setting, its default and its meaning."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from connector.errors import BadInput
+
+NEVER_MERGE = (
+    "noreply@example.com,no-reply@example.com,none@none.com,none@example.com,na@na.com,n/a@n/a.com,no@email.com,"
+    "noemail@noemail.com,unknown@unknown.com,test@test.com,test@example.com,email@example.com,user@example.com,"
+    "info@example.com,asdf@asdf.com,a@a.com,x@x.com,nobody@nowhere.com"
+)
+
+
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+CommaSeparated = Annotated[list[str], NoDecode, BeforeValidator(_split)]
+
+
+class Settings(BaseSettings):
+    """Settings from `CONNECTOR_*` variables or `.env`; durations are in seconds."""
+
+    model_config = SettingsConfigDict(env_prefix="CONNECTOR_", env_file=".env", extra="ignore")
+
+    home: Path = Field(Path(".connector"), description="where the embedded services keep their data")
+    database_url: SecretStr | None = Field(None, description="any PostgreSQL 17 or later; embedded when not set")
+    redis_url: SecretStr | None = Field(None, description="broker; embedded when not set")
+    encryption_keys: SecretStr | None = Field(None, description="comma-separated; the first encrypts, all decrypt")
+    ca_bundle: Path | None = Field(None, description="extra CA file for Salesforce hosts")
+    allowed_hosts: CommaSeparated = Field([], description="hosts a source may live on besides Salesforce's own")
+    poll_interval: int = Field(300, ge=1, description="time between polls of a source")
+    poll_overlap: int = Field(600, ge=0, description="how far a poll reaches back behind the last one")
+    sweep_interval: int = Field(86400, ge=60, description="time between sweeps of a source")
+    api_share: float = Field(0.8, gt=0, le=1, description="share of the org's daily API calls never exceeded")
+    bulk_threshold: int = Field(20000, ge=0, description="rows above which a read goes through Bulk API 2.0")
+    max_records_per_key: int = Field(50, ge=1, description="an email held by more live records merges nobody")
+    never_merge: CommaSeparated = Field(
+        NEVER_MERGE, validate_default=True, description="comma-separated placeholder addresses that merge nobody"
+    )
+    log_format: str = Field(
+        "auto", pattern="^(auto|json|text)$", description="json, text, or whichever fits the terminal"
+    )
+    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="least level that is logged")
+
+
+@lru_cache
+def settings() -> Settings:
+    """Return the process's settings, read once.
+
+    Raises:
+        BadInput: a variable has a value that cannot be used.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "CONNECTOR_" + str(first["loc"][0]).upper()
+        raise BadInput(f"The setting {name} cannot be used ({first['msg']}): correct it and try again.") from None
