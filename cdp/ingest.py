@@ -50,7 +50,8 @@ def _stage(session: Session, batch: Batch) -> int:
     except psycopg.DataError:
         _copy(session, _scrubbed(batch, bad))
         _quarantine(session, batch, bad)
-    driver(session).execute("ANALYZE pg_temp.stage")
+    analyze = sql.SQL("ANALYZE pg_temp.stage ({})").format(sql.Identifier(batch.layout.fixed["record_id"]))
+    driver(session).execute(analyze)
     return len(bad)
 
 
@@ -115,7 +116,8 @@ def _quarantine(session: Session, batch: Batch, bad: list[tuple[str, str]]) -> N
             """
             INSERT INTO quarantine (source_id, object, record_id, reason, seen_at)
             VALUES (%s, %s, %s, %s, %s)
-            ON CONFLICT (source_id, object, record_id) DO UPDATE SET reason = excluded.reason, seen_at = excluded.seen_at
+            ON CONFLICT (source_id, object, record_id) DO UPDATE
+                SET reason = excluded.reason, seen_at = excluded.seen_at
             """,
             [(batch.source_id, batch.object, record_id, reason, batch.read_at) for record_id, reason in bad],
         )

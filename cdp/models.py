@@ -27,6 +27,7 @@ NAMING = {
     "fk": "fk_%(table_name)s_%(column_0_name)s",
     "pk": "pk_%(table_name)s",
 }
+OPEN_RUN = "state IN ('queued', 'running', 'waiting')"
 SQLModel.metadata = MetaData(naming_convention=NAMING)
 
 
@@ -37,6 +38,10 @@ def _now() -> datetime:
 # Field helpers return Any because SQLModel declares fields by assigning them.
 def _stamp(**kwargs: Any) -> Any:  # noqa: ANN401
     return Field(sa_type=DateTime(timezone=True), **kwargs)
+
+
+def _counter() -> Any:  # noqa: ANN401
+    return Field(default=0, sa_column_kwargs={"server_default": "0"})
 
 
 def _json(default: Callable[[], Any]) -> Any:  # noqa: ANN401
@@ -57,8 +62,10 @@ class Source(SQLModel, table=True):
     login_url: str
     instance_url: str
     credentials: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    session: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
     created_by: str
     created_at: datetime = _stamp(default_factory=_now)
+    polled_at: datetime | None = _stamp(default=None)
     next_poll_at: datetime = _stamp(default_factory=_now)
     attention: dict[str, str] | None = Field(default=None, sa_column=Column(JSONB(none_as_null=True)))
     mapping: dict[str, Any] = _json(dict)
@@ -86,7 +93,9 @@ class Record(SQLModel, table=True):
     __table_args__ = (Index(None, "source_id", "object", "state"),)
 
     handle: UUID = Field(primary_key=True)
-    source_id: int  # no foreign key: its trigger would cost a tenth of a load; sources are removed by a run of their own
+    source_id: (
+        int  # no foreign key: its trigger would cost a tenth of a load; sources are removed by a run of their own
+    )
     object: str
     record_id: str = Field(sa_column=Column(Text(collation="C"), nullable=False))
     state: str
@@ -147,25 +156,28 @@ class PeopleState(SQLModel, table=True):
 class Run(SQLModel, table=True):
     """One execution of a poll or another piece of work; whoever holds the lease with the current epoch may write."""
 
-    __table_args__ = (Index(None, "source_id", "id"), Index(None, "state"))
+    __table_args__ = (
+        Index(None, "source_id", "id"),
+        Index("uq_run_open", "source_id", "kind", unique=True, postgresql_where=text(OPEN_RUN)),
+    )
 
     id: int | None = Field(default=None, primary_key=True)
     source_id: int = Field(sa_column=_source_key())
     kind: str
-    state: str = "queued"
-    requested_at: datetime = _stamp(default_factory=_now)
+    state: str = Field(default="queued", sa_column_kwargs={"server_default": "queued"})
+    requested_at: datetime = _stamp(default_factory=_now, sa_column_kwargs={"server_default": text("now()")})
     started_at: datetime | None = _stamp(default=None)
     ended_at: datetime | None = _stamp(default=None)
     resume_at: datetime | None = _stamp(default=None)
     owner: str | None = None
-    epoch: int = 0
+    epoch: int = _counter()
     lease_until: datetime | None = _stamp(default=None)
     expected: int | None = None
-    read: int = 0
-    written: int = 0
-    skipped: int = 0
-    deleted: int = 0
-    quarantined: int = 0
+    read: int = _counter()
+    written: int = _counter()
+    skipped: int = _counter()
+    deleted: int = _counter()
+    quarantined: int = _counter()
     error_code: str | None = None
     error: str | None = None
 

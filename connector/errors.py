@@ -65,6 +65,10 @@ class QueryTimeout(Transient):
     """The query ran too long; a smaller window may pass."""
 
 
+class DailyLimitReached(SalesforceError):
+    """The org has used all its API calls of the last 24 hours."""
+
+
 class LocatorGone(SalesforceError):
     """The query cursor expired; reading resumes by keyset."""
 

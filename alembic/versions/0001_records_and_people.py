@@ -1,9 +1,9 @@
 """Sources, records, people, and the ledgers of what was read."""
 
 import sqlalchemy as sa
+from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from alembic import op
 from cdp.normalize import sql_functions
 
 revision = "0001"
@@ -19,11 +19,8 @@ FUNCTIONS = (
     RETURN overlay(overlay(left(encode(sha256((org_id || '/' || object || '/' || record_id)::bytea), 'hex'), 32)
                            PLACING '8' FROM 13) PLACING '8' FROM 17)::uuid
     """,
-    """
-    CREATE FUNCTION first_non_null_step(anyelement, anyelement) RETURNS anyelement
-    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS 'SELECT $1'
-    """,
-    "CREATE AGGREGATE first_non_null(anyelement) (SFUNC = first_non_null_step, STYPE = anyelement)",
+    # any_value's transition keeps the first value that is not null; PostgreSQL promises no order for any_value itself.
+    "CREATE AGGREGATE first_non_null(anyelement) (SFUNC = any_value_transfn, STYPE = anyelement)",
 )
 
 
@@ -102,8 +99,10 @@ def upgrade() -> None:
         sa.Column("login_url", sa.String(), nullable=False),
         sa.Column("instance_url", sa.String(), nullable=False),
         sa.Column("credentials", sa.LargeBinary(), nullable=False),
+        sa.Column("session", sa.LargeBinary(), nullable=True),
         sa.Column("created_by", sa.String(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("polled_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("next_poll_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("attention", postgresql.JSONB(none_as_null=True), nullable=True),
         sa.Column("mapping", postgresql.JSONB(), nullable=False),
@@ -162,31 +161,39 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("source_id", sa.Integer(), nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
-        sa.Column("state", sa.String(), nullable=False),
-        sa.Column("requested_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("state", sa.String(), server_default="queued", nullable=False),
+        sa.Column("requested_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("resume_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("owner", sa.String(), nullable=True),
-        sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("epoch", sa.Integer(), server_default="0", nullable=False),
         sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("expected", sa.Integer(), nullable=True),
-        sa.Column("read", sa.Integer(), nullable=False),
-        sa.Column("written", sa.Integer(), nullable=False),
-        sa.Column("skipped", sa.Integer(), nullable=False),
-        sa.Column("deleted", sa.Integer(), nullable=False),
-        sa.Column("quarantined", sa.Integer(), nullable=False),
+        sa.Column("read", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("written", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("skipped", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("deleted", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("quarantined", sa.Integer(), server_default="0", nullable=False),
         sa.Column("error_code", sa.String(), nullable=True),
         sa.Column("error", sa.String(), nullable=True),
         sa.ForeignKeyConstraint(["source_id"], ["source.id"], name=op.f("fk_run_source_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_run")),
     )
     op.create_index(op.f("ix_run_source_id_id"), "run", ["source_id", "id"], unique=False)
-    op.create_index(op.f("ix_run_state"), "run", ["state"], unique=False)
+    op.create_index(
+        "uq_run_open",
+        "run",
+        ["source_id", "kind"],
+        unique=True,
+        postgresql_where=sa.text("state IN ('queued', 'running', 'waiting')"),
+    )
 
 
 def downgrade() -> None:
-    op.drop_index(op.f("ix_run_state"), table_name="run")
+    op.drop_index(
+        "uq_run_open", table_name="run", postgresql_where=sa.text("state IN ('queued', 'running', 'waiting')")
+    )
     op.drop_index(op.f("ix_run_source_id_id"), table_name="run")
     op.drop_table("run")
     op.drop_index(op.f("ix_read_window_source_id_object_hi"), table_name="read_window")
@@ -205,5 +212,5 @@ def downgrade() -> None:
     op.drop_index("ix_membership_email_key", table_name="membership", postgresql_where=sa.text("email_key IS NOT NULL"))
     op.drop_table("membership")
     op.execute("DROP AGGREGATE first_non_null(anyelement)")
-    for name in ("first_non_null_step", "record_handle", "is_blank", "email_key", "email_normal"):
+    for name in ("record_handle", "is_blank", "email_key", "email_normal"):
         op.execute(f"DROP FUNCTION {name}")

@@ -1,0 +1,232 @@
+"""One org over simple-salesforce in direct session mode: every answer observed, every refusal named by kind."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from tempfile import TemporaryFile
+from typing import IO, Any, TypeVar, cast
+
+import requests
+import stamina
+from pydantic import SecretStr
+from simple_salesforce.api import Salesforce
+from simple_salesforce.exceptions import SalesforceError as Refusal
+
+from connector import soql
+from connector.errors import (
+    DailyLimitReached,
+    FieldUnavailable,
+    LocatorGone,
+    NeedsAttention,
+    ObjectUnavailable,
+    QueryTimeout,
+    SalesforceError,
+    SessionExpired,
+    Transient,
+)
+from connector.http import deadline, plain_errors
+
+API_VERSION = "66.0"
+ATTEMPTS = 6
+DOWNLOAD_LIMIT = 1800.0
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+T = TypeVar("T")
+
+KINDS: Mapping[str, type[SalesforceError]] = {
+    "INVALID_SESSION_ID": SessionExpired,
+    "INVALID_QUERY_LOCATOR": LocatorGone,
+    "INVALID_FIELD": FieldUnavailable,
+    "INVALID_TYPE": ObjectUnavailable,
+    "NOT_FOUND": ObjectUnavailable,
+    "QUERY_TIMEOUT": QueryTimeout,
+    "UNABLE_TO_LOCK_ROW": Transient,
+    "SERVER_UNAVAILABLE": Transient,
+    "UNKNOWN_EXCEPTION": Transient,
+}
+TRANSIENT_STATUS = frozenset({406, 408, 412, 420, 429, 500, 502, 503, 504})
+# Two texts of INVALID_SESSION_ID that a new session does not mend.
+FINAL_SESSION_TEXTS = ("not valid for use with the REST API", "not attached to Agent")
+
+
+@dataclass(frozen=True)
+class Session:
+    """What a request needs: an access token and the host it is good for."""
+
+    access_token: SecretStr
+    instance_url: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One page of a query: records as JSON, the full match count, and where the next page is."""
+
+    records: list[dict[str, Any]]
+    total: int
+    next_url: str | None
+
+
+@dataclass
+class Observed:
+    """What the org's answers tell about itself: its clock, and calls used and allowed in 24 hours."""
+
+    server_time: datetime = LONG_AGO
+    used: int | None = None
+    limit: int | None = None
+    calls: int = 0
+
+    def note(self, response: requests.Response) -> None:
+        """Read `Date` and `Sforce-Limit-Info: api-usage=used/limit` from a response."""
+        self.calls += 1
+        if "Date" in response.headers:
+            self.server_time = parsedate_to_datetime(response.headers["Date"])
+        usage = response.headers.get("Sforce-Limit-Info", "").partition("api-usage=")[2].partition(";")[0]
+        used, _, limit = usage.partition("/")
+        if used.isdigit() and limit.isdigit():
+            self.used, self.limit = int(used), int(limit)
+
+
+class OrgClient:
+    """Calls to one org: transient refusals are tried again with growing, jittered pauses, a dead session renewed once.
+
+    `renew` takes the session that died (None at first) and returns a live one.
+    """
+
+    def __init__(self, http: requests.Session, renew: Callable[[Session | None], Session]) -> None:
+        self.observed = Observed()
+        self._http = http
+        self._http.hooks["response"].append(lambda response, *_args, **_kwargs: self.observed.note(response))
+        self._renew = renew
+        self._session = renew(None)
+
+    def query(self, text: str, *, batch_size: int = 2000) -> Answer:
+        """Run a query over live and deleted rows (queryAll); raises by kind, see KINDS."""
+        headers = {"Sforce-Query-Options": f"batchSize={batch_size}"}
+        return _answer(self._call(lambda sf: sf.query(text, include_deleted=True, headers=headers)))
+
+    def more(self, next_url: str) -> Answer:
+        """Fetch the next page; raises LocatorGone when its cursor has expired."""
+        return _answer(self._call(lambda sf: sf.query_more(next_url, identifier_is_url=True)))
+
+    def count(self, sobject: str, condition: str = "") -> int:
+        """Count rows, deleted ones included."""
+        return self.query(soql.count(sobject, condition)).total
+
+    def versions(self) -> list[str]:
+        """Return the API versions the org serves, such as "66.0"."""
+        page = self._call(lambda sf: self._http.get(f"https://{sf.sf_instance}/services/data").json())
+        return [item["version"] for item in page]
+
+    def describe(self, sobject: str) -> dict[str, Any]:
+        """Describe an object; raises ObjectUnavailable when the user may not see it."""
+        return self._json(f"sobjects/{soql.name(sobject)}/describe")
+
+    def covered_to(self, sobject: str) -> datetime | None:
+        """Return `latestDateCovered` of /updated, up to which no transaction is open; None if the org does not say."""
+        end = self.observed.server_time
+        span = {"start": soql.stamp(end - timedelta(minutes=2)), "end": soql.stamp(end)}
+        try:
+            answer = self._json(f"sobjects/{soql.name(sobject)}/updated/", params=span)
+        except (Transient, SessionExpired, NeedsAttention):
+            raise
+        except SalesforceError:
+            return None
+        return datetime.fromisoformat(answer["latestDateCovered"])
+
+    def create_job(self, text: str) -> str:
+        """Create a Bulk API 2.0 queryAll job and return its id."""
+        body = {"operation": "queryAll", "query": text, "contentType": "CSV", "lineEnding": "LF"}
+        return str(self._json("jobs/query", method="POST", json=body)["id"])
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        """Return the job's `state`, `numberRecordsProcessed` and, if it failed, `errorMessage`."""
+        return self._json("jobs/query/" + job_id)
+
+    def job_page(self, job_id: str, locator: str | None, max_records: int) -> tuple[IO[bytes], int | None, str | None]:
+        """Download one page of results into a temporary file: (CSV with header, announced rows, next locator).
+
+        The four letters `null` stand for no further page (Bulk 2.0 guide, "Get Results for a Query Job").
+        """
+        params = {"maxRecords": str(max_records)} | ({"locator": locator} if locator else {})
+
+        def download(sf: Salesforce) -> tuple[IO[bytes], int | None, str | None]:
+            url = sf.base_url + "jobs/query/" + job_id + "/results"
+            headers = {"Authorization": sf.headers["Authorization"], "Accept": "text/csv"}
+            with deadline(DOWNLOAD_LIMIT), self._http.get(url, params=params, headers=headers, stream=True) as response:
+                if response.status_code != 200:
+                    raise _refused(response.status_code, _body(response))
+                file = TemporaryFile()  # noqa: SIM115 - the page's reader closes it
+                for chunk in response.iter_content(1 << 18):
+                    file.write(chunk)
+                announced, following = (response.headers.get(f"Sforce-{key}") for key in ("NumberOfRecords", "Locator"))
+            file.seek(0)
+            return file, int(announced) if announced else None, None if following in ("null", "") else following
+
+        return self._call(download)
+
+    def delete_job(self, job_id: str) -> None:
+        """Remove a finished job and its results."""
+        self._call(lambda sf: self._http.delete(sf.base_url + "jobs/query/" + job_id, headers=sf.headers))
+
+    def _json(self, path: str, **options: Any) -> dict[str, Any]:  # noqa: ANN401 - they are requests' own
+        return cast("dict[str, Any]", self._call(lambda sf: sf.restful(path, **options)))
+
+    def _call(self, call: Callable[[Salesforce], T]) -> T:
+        for attempt in stamina.retry_context(
+            on=Transient, attempts=ATTEMPTS, wait_initial=0.5, wait_max=30, timeout=300
+        ):
+            with attempt:
+                return self._once(call)
+        raise AssertionError  # the loop above returns or raises
+
+    def _once(self, call: Callable[[Salesforce], T]) -> T:
+        try:
+            return self._attempt(call)
+        except SessionExpired:
+            self._session = self._renew(self._session)
+            return self._attempt(call)
+
+    def _attempt(self, call: Callable[[Salesforce], T]) -> T:
+        session = self._session
+        client = Salesforce(
+            instance_url=session.instance_url,
+            session_id=session.access_token.get_secret_value(),
+            session=self._http,
+            version=API_VERSION,
+        )
+        with plain_errors(session.instance_url):
+            try:
+                return call(client)
+            except Refusal as refusal:
+                raise _refused(int(refusal.status), refusal.content) from None
+
+
+def _answer(page: Mapping[str, Any]) -> Answer:
+    try:
+        following = page["nextRecordsUrl"] if not page["done"] else None
+        return Answer(page["records"], page["totalSize"], following)
+    except (KeyError, TypeError):
+        raise Transient("unreadable_answer", "The org answered a query with something else than a result.") from None
+
+
+def _body(response: requests.Response) -> object:
+    try:
+        return response.json()
+    except requests.exceptions.JSONDecodeError:
+        return response.text
+
+
+def _refused(status: int, content: object) -> SalesforceError:
+    """Return the error that a refusal stands for, decided by status and error code; texts only split known codes."""
+    first = content[0] if isinstance(content, list) and content and isinstance(content[0], dict) else {}
+    code = str(first.get("errorCode") or f"HTTP_{status}")
+    words = str(first.get("message") or "no reason given").strip().splitlines()[-1]
+    sentence = f"Salesforce refused with {code}: {words[:300]}"
+    if code == "INVALID_SESSION_ID" and any(text in words for text in FINAL_SESSION_TEXTS):
+        return SalesforceError(code, sentence)
+    if code == "REQUEST_LIMIT_EXCEEDED":
+        return Transient(code, sentence) if "Concurrent" in words else DailyLimitReached(code, sentence)
+    kind = KINDS.get(code) or (SessionExpired if status == 401 else None)
+    if kind is None:
+        kind = Transient if status in TRANSIENT_STATUS or not first else SalesforceError
+    return kind(code, sentence)

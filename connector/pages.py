@@ -1,0 +1,196 @@
+"""How a window is read: REST pages when it is small, Bulk API 2.0 when it is large, both as the same pages of CSV."""
+
+import csv
+import io
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from typing import IO, Any
+
+from connector import soql, transform
+from connector.client import Answer, OrgClient
+from connector.cursors import Window
+from connector.errors import LocatorGone, ObjectUnavailable, SalesforceError, Transient
+from connector.transform import Plan
+
+BULK_PAGE = 50_000
+CHUNK = 1 << 18
+FIRST_WAIT, LONGEST_WAIT = 0.2, 30.0
+Checkpoint = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of rows: CSV without a header, what to store to go on after it, and the server's clock when it was read.
+
+    `announced` is how many rows Salesforce says it has; `expected` how many the window has in all, if known.
+    """
+
+    chunks: Callable[[], Iterable[bytes]]
+    read_at: datetime
+    checkpoint: Checkpoint
+    last: bool
+    announced: int | None
+    expected: int | None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What is being read: the plan of an object, the window, and the field that the cursor follows."""
+
+    client: OrgClient
+    plan: Plan
+    window: Window
+    cursor_field: str
+    bulk_threshold: int
+
+    @property
+    def condition(self) -> str:
+        """The condition that selects the window's rows. It has no upper bound: what comes early is only read early."""
+        return soql.since(self.cursor_field, self.window.lo)
+
+
+def pages(reading: Reading, checkpoint: Checkpoint | None) -> Iterator[Page]:
+    """Yield the window's pages, those after `checkpoint` if there is one; the next is fetched while one is stored."""
+    return _ahead(_transport(reading, checkpoint))
+
+
+def _transport(reading: Reading, checkpoint: Checkpoint | None) -> Iterator[Page]:
+    if checkpoint and "job" in checkpoint:
+        return _resumed_job(reading, checkpoint)
+    if checkpoint:
+        return _rest(reading, _after(checkpoint))
+    if reading.window.lo is None:
+        total = reading.client.count(reading.plan.sobject.name, reading.condition)
+        return _bulk(reading) if total > reading.bulk_threshold else _rest(reading)
+    return _rest(reading)
+
+
+def _after(checkpoint: Checkpoint) -> tuple[datetime, str]:
+    return datetime.fromisoformat(checkpoint["stamp"]), checkpoint["id"]
+
+
+def _ahead(items: Iterator[Page]) -> Iterator[Page]:
+    """Fetch the next item in a thread while the caller works on the present one."""
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead") as pool:
+        upcoming = pool.submit(next, items, None)
+        while (item := upcoming.result()) is not None:
+            upcoming = pool.submit(next, items, None)
+            yield item
+
+
+def _rest(reading: Reading, after: tuple[datetime, str] | None = None) -> Iterator[Page]:
+    """Read by REST in keyset order; switch to Bulk when the first answer shows that the window is large."""
+    answer = _ask(reading, after)
+    if after is None and answer.total > reading.bulk_threshold:
+        yield from _bulk(reading)
+        return
+    expected = answer.total
+    while True:
+        page = _rest_page(reading, answer, expected)
+        yield page
+        if answer.next_url is None:
+            return
+        try:
+            answer = reading.client.more(answer.next_url)
+        except LocatorGone:
+            answer = _ask(reading, _after(page.checkpoint))
+
+
+def _ask(reading: Reading, after: tuple[datetime, str] | None) -> Answer:
+    condition = soql.since(reading.cursor_field, reading.window.lo, after)
+    order = (reading.cursor_field, "Id")
+    return reading.client.query(soql.select(reading.plan.sobject.name, reading.plan.fields, condition, order))
+
+
+def _rest_page(reading: Reading, answer: Answer, expected: int) -> Page:
+    rows = transform.csv_rows(reading.plan.fields, answer.records)
+    last = answer.records[-1] if answer.records else {}
+    return Page(
+        chunks=lambda: (rows,),
+        read_at=reading.client.observed.server_time,
+        checkpoint={"stamp": last.get(reading.cursor_field), "id": last.get("Id")},
+        last=answer.next_url is None,
+        announced=len(answer.records),
+        expected=expected,
+    )
+
+
+def _bulk(reading: Reading) -> Iterator[Page]:
+    """Read by a Bulk API 2.0 job; by REST when the org refuses bulk queries."""
+    text = soql.select(reading.plan.sobject.name, reading.plan.fields, reading.condition)
+    try:
+        job_id = reading.client.create_job(text)
+    except Transient:
+        raise
+    except SalesforceError:
+        yield from _rest(Reading(**{**vars(reading), "bulk_threshold": 1 << 62}))
+        return
+    yield from _job_pages(reading, job_id, None)
+
+
+def _resumed_job(reading: Reading, checkpoint: Checkpoint) -> Iterator[Page]:
+    """Go on at the stored locator; results live seven days, after which the window starts anew."""
+    try:
+        reading.client.job(checkpoint["job"])
+    except ObjectUnavailable:
+        yield from _bulk(reading)
+        return
+    yield from _job_pages(reading, checkpoint["job"], checkpoint["locator"])
+
+
+def _job_pages(reading: Reading, job_id: str, locator: str | None) -> Iterator[Page]:
+    expected = _await_job(reading.client, job_id)
+    while True:
+        file, announced, following = reading.client.job_page(job_id, locator, BULK_PAGE)
+        yield _bulk_page(reading, file, announced, expected, {"job": job_id, "locator": following})
+        if following is None:
+            return
+        locator = following
+
+
+def _await_job(client: OrgClient, job_id: str) -> int | None:
+    """Wait until the job is complete, asking ever more rarely; return how many rows it has."""
+    wait = FIRST_WAIT
+    while (job := client.job(job_id))["state"] not in ("JobComplete", "Failed", "Aborted"):
+        time.sleep(wait)
+        wait = min(wait * 1.5, LONGEST_WAIT)
+    if job["state"] != "JobComplete":
+        words = job.get("errorMessage") or "no reason given"
+        raise SalesforceError("BULK_JOB_" + job["state"].upper(), f"The bulk job ended as {job['state']}: {words}")
+    return job.get("numberRecordsProcessed")
+
+
+def _bulk_page(
+    reading: Reading, file: IO[bytes], announced: int | None, expected: int | None, checkpoint: Checkpoint
+) -> Page:
+    start = _after_header(file, reading.plan.fields)
+
+    def chunks() -> Iterator[bytes]:
+        file.seek(start)
+        while chunk := file.read(CHUNK):
+            yield chunk
+
+    return Page(
+        chunks=chunks,
+        read_at=reading.client.observed.server_time,
+        checkpoint=checkpoint,
+        last=checkpoint["locator"] is None,
+        announced=announced,
+        expected=expected,
+    )
+
+
+def _after_header(file: IO[bytes], fields: Iterable[str]) -> int:
+    """Return where the rows begin. The header may stand on every page or only on the first; its order is checked."""
+    line = file.readline()
+    names = next(csv.reader(io.StringIO(line.decode("utf-8", "replace"))), [])
+    wanted = [field.lower() for field in fields]
+    found = [name.lower() for name in names]
+    if found == wanted or not line:
+        return len(line)
+    if sorted(found) == sorted(wanted):
+        raise SalesforceError("COLUMN_ORDER", "The bulk result has its columns in another order than the query.")
+    return 0

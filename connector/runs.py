@@ -1,0 +1,169 @@
+"""Runs: PostgreSQL is the record of due work. A run is claimed by conditional update and owned through a lease."""
+
+import os
+import socket
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlmodel import Session
+
+from cdp.db import driver, rows, transaction
+from cdp.errors import LeaseLost
+from cdp.records import Outcome
+
+LEASE_SECONDS = 90
+HEARTBEAT_SECONDS = 15
+OPEN_STATES = ("queued", "running", "waiting")
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to write for a run: valid while the run's epoch is still ours."""
+
+    url: str
+    run_id: int
+    source_id: int
+    kind: str
+    epoch: int
+
+    def note(self, session: Session, outcome: Outcome, expected: int | None = None) -> None:
+        """Add what a page did to the run's progress, in the page's own transaction, and keep the lease.
+
+        Raises:
+            LeaseLost: another worker owns the run now; the caller's transaction must not commit.
+        """
+        done = driver(session).execute(
+            """
+            UPDATE run SET read = read + %(read)s, written = written + %(written)s, skipped = skipped + %(skipped)s,
+                   deleted = deleted + %(deleted)s, quarantined = quarantined + %(quarantined)s,
+                   expected = coalesce(expected, 0) + coalesce(%(expected)s, 0),
+                   lease_until = now() + make_interval(secs => %(seconds)s)
+            WHERE id = %(run)s AND epoch = %(epoch)s AND state = 'running'
+            """,
+            vars(outcome) | {"expected": expected, "run": self.run_id, "epoch": self.epoch, "seconds": LEASE_SECONDS},
+        )
+        if done.rowcount != 1:
+            raise LeaseLost(f"Run {self.run_id} has another owner now; nothing was written.")
+
+    def finish(
+        self, state: str, *, code: str | None = None, error: str | None = None, resume_at: datetime | None = None
+    ) -> None:
+        """End the run, or let it wait until `resume_at`; does nothing when the lease is lost.
+
+        A run that set rows aside ends as `incomplete`: all it could store is stored, but it is no success.
+        """
+        with transaction(self.url) as session:
+            driver(session).execute(
+                """
+                UPDATE run SET state = CASE WHEN %(state)s = 'succeeded' AND quarantined > 0 THEN 'incomplete'
+                                            ELSE %(state)s END,
+                       error_code = %(code)s, error = %(error)s, resume_at = %(resume_at)s,
+                       ended_at = CASE WHEN %(state)s = 'waiting' THEN NULL ELSE now() END,
+                       owner = NULL, lease_until = NULL
+                WHERE id = %(run)s AND epoch = %(epoch)s AND state = 'running'
+                """,
+                {
+                    "state": state,
+                    "code": code,
+                    "error": error,
+                    "resume_at": resume_at,
+                    "run": self.run_id,
+                    "epoch": self.epoch,
+                },
+            )
+
+    @contextmanager
+    def kept_alive(self) -> Iterator[None]:
+        """Keep the lease while the block works on something that commits nothing for a while, such as a bulk job."""
+        stop = threading.Event()
+
+        def beat() -> None:
+            while not stop.wait(HEARTBEAT_SECONDS):
+                with transaction(self.url) as session:
+                    self._extend(session)
+
+        thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+    def _extend(self, session: Session) -> None:
+        driver(session).execute(
+            """
+            UPDATE run SET lease_until = now() + make_interval(secs => %(seconds)s)
+            WHERE id = %(run)s AND epoch = %(epoch)s AND state = 'running'
+            """,
+            {"run": self.run_id, "epoch": self.epoch, "seconds": LEASE_SECONDS},
+        )
+
+
+def owner_name() -> str:
+    """Return a name for this process that no other has."""
+    return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+
+
+def request(url: str, source_id: int, kind: str) -> int:
+    """Ask for a run of this kind and return its id: the open one if there is one, else a new one."""
+    with transaction(url) as session:
+        found = (
+            driver(session)
+            .execute(
+                """
+            WITH asked AS (
+                INSERT INTO run (source_id, kind) VALUES (%(source)s, %(kind)s)
+                ON CONFLICT (source_id, kind) WHERE state IN ('queued', 'running', 'waiting') DO NOTHING RETURNING id
+            )
+            SELECT id FROM asked UNION ALL
+            SELECT id FROM run WHERE source_id = %(source)s AND kind = %(kind)s AND state = ANY(%(open)s) LIMIT 1
+            """,
+                {"source": source_id, "kind": kind, "open": list(OPEN_STATES)},
+            )
+            .fetchone()
+        )
+    return int(found[0]) if found else request(url, source_id, kind)
+
+
+def claim(url: str, run_id: int, owner: str) -> Lease | None:
+    """Take a run that is queued, waiting and due, or running on a lease that ran out; None if it is not free."""
+    with transaction(url) as session:
+        taken = rows(
+            driver(session),
+            """
+            UPDATE run SET state = 'running', owner = %(owner)s, epoch = epoch + 1, error = NULL, error_code = NULL,
+                   started_at = coalesce(started_at, now()), resume_at = NULL,
+                   lease_until = now() + make_interval(secs => %(seconds)s)
+            WHERE id = %(run)s AND (state = 'queued' OR (state = 'running' AND lease_until < now())
+                                    OR (state = 'waiting' AND resume_at <= now()))
+            RETURNING source_id, kind, epoch
+            """,
+            {"run": run_id, "owner": owner, "seconds": LEASE_SECONDS},
+        )
+    return Lease(url, run_id, **taken[0]) if taken else None
+
+
+def due(url: str) -> list[int]:
+    """Queue a poll for every connected source whose time has come, and return the ids of all runs that are free."""
+    with transaction(url) as session:
+        connection = driver(session)
+        connection.execute("""
+            INSERT INTO run (source_id, kind) SELECT id, 'poll' FROM source
+            WHERE state = 'connected' AND next_poll_at <= now() AND attention IS NULL
+            ON CONFLICT (source_id, kind) WHERE state IN ('queued', 'running', 'waiting') DO NOTHING
+        """)
+        return [
+            row["id"]
+            for row in rows(
+                connection,
+                """
+                SELECT id FROM run WHERE state = 'queued' OR (state = 'running' AND lease_until < now())
+                                      OR (state = 'waiting' AND resume_at <= now()) ORDER BY id
+                """,
+            )
+        ]

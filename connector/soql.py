@@ -1,0 +1,52 @@
+"""Query text from pure functions: names are checked, values are rendered as literals, nothing else gets in."""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*){0,5}")
+RECORD_ID = re.compile(r"[A-Za-z0-9]{15}([A-Za-z0-9]{3})?")
+
+
+def name(text: str) -> str:
+    """Return an object's or field's name (or path) unchanged; raises ValueError for anything else."""
+    if not IDENTIFIER.fullmatch(text):
+        raise ValueError(f"not a Salesforce name: {text!r}")
+    return text
+
+
+def stamp(moment: datetime) -> str:
+    """Return a datetime literal in UTC to the second, the grain of Salesforce's stamps."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def record_id(text: str) -> str:
+    """Return a quoted record id; raises ValueError for anything else."""
+    if not RECORD_ID.fullmatch(text):
+        raise ValueError(f"not a Salesforce id: {text!r}")
+    return f"'{text}'"
+
+
+def since(cursor_field: str, lo: datetime | None, after: tuple[datetime, str] | None = None) -> str:
+    """Return the condition of a poll: everything from `lo` on, or what follows the keyset `after` (stamp, id)."""
+    field = name(cursor_field)
+    if after is not None:
+        moment, last = stamp(after[0]), record_id(after[1])
+        return f"({field} > {moment} OR ({field} = {moment} AND Id > {last}))"
+    return f"{field} >= {stamp(lo)}" if lo is not None else ""
+
+
+def select(sobject: str, fields: Sequence[str], condition: str = "", order_by: Sequence[str] = ()) -> str:
+    """Return a query for the fields of an object; `condition` comes from this module."""
+    parts = ["SELECT", ", ".join(map(name, fields)), "FROM", name(sobject)]
+    if condition:
+        parts += ["WHERE", condition]
+    if order_by:
+        parts += ["ORDER BY", ", ".join(map(name, order_by))]
+    return " ".join(parts)
+
+
+def count(sobject: str, condition: str = "") -> str:
+    """Return the query that counts what `select` with the same condition would read."""
+    parts = ["SELECT COUNT() FROM", name(sobject)]
+    return " ".join([*parts, "WHERE", condition] if condition else parts)

@@ -1,0 +1,191 @@
+"""Data sources: connecting an org, the pin on its id, its sealed credentials, and the one renewal of a session."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import SecretStr
+from sqlmodel import Session as Database
+from sqlmodel import select
+
+from cdp import fields
+from cdp.db import driver, transaction
+from cdp.models import Source
+from connector import checks, transform
+from connector.auth import Credentials, Login, RefreshToken, dump_credentials, parse_credentials, sign_in
+from connector.client import OrgClient, Session
+from connector.errors import BadInput, NeedsAttention, ObjectUnavailable, Refused
+from connector.hosts import check_url
+from connector.http import session as http_session
+from connector.objects import PEOPLE
+from connector.runtime import Runtime
+from connector.transform import field_types
+
+RENEWAL_LOCK = 0x0C_DA  # first half of the advisory lock that one renewal of a source holds; the second is its id
+Describes = dict[str, dict[str, Any]]
+
+
+def find(database: Database, name: str) -> Source:
+    """Return a source by its name or id; raises BadInput when there is none."""
+    found = database.exec(select(Source).where(Source.name == name)).first()
+    if found is None and name.isdigit():
+        found = database.get(Source, int(name))
+    if found is None:
+        raise BadInput(f"There is no data source '{name}': `connector source list` shows those there are.")
+    return found
+
+
+def connect(
+    runtime: Runtime, name: str, login_url: str, credentials: Credentials
+) -> tuple[Source, list[checks.Finding]]:
+    """Sign in to an org, check what the login can do, and keep it as a new source with default mappings.
+
+    Raises:
+        BadInput: the name or a URL cannot be used.
+        Refused: the name is taken, or the org is connected already.
+        NeedsAttention: the login is refused or cannot read people.
+    """
+    login_url = check_url(login_url, runtime.settings.allowed_hosts)
+    _refuse_taken_name(runtime, name)
+    kept: list[Credentials] = [credentials]
+    login = _sign_in(runtime, credentials, login_url, kept.append)
+    _refuse_connected_org(runtime, login.org_id)
+    client = OrgClient(http_session(runtime.settings.ca_bundle), lambda _dead: _live(login))
+    described = {sobject: found for sobject in PEOPLE if (found := _describe(client, sobject)) is not None}
+    findings = checks.check(client, described)
+    with transaction(runtime.database_url) as database:
+        source = Source(
+            name=name,
+            org_id=login.org_id,
+            login_url=login_url,
+            instance_url=login.instance_url,
+            credentials=b"",
+            created_by=login.username,
+            mapping={one: transform.default_mapping(PEOPLE[one], field_types(it)) for one, it in described.items()},
+            permissions=_default_permissions(described),
+        )
+        database.add(source)
+        database.flush()
+        _seal(runtime, source, kept[-1], login)
+        fields.register(database, _person_fields(source, described))
+    return source, findings
+
+
+def _describe(client: OrgClient, sobject: str) -> dict[str, Any] | None:
+    try:
+        return client.describe(sobject)
+    except ObjectUnavailable:
+        return None
+
+
+def _default_permissions(described: Describes) -> dict[str, dict[str, object]]:
+    answers = {one: transform.default_consent(PEOPLE[one], field_types(it)) for one, it in described.items()}
+    return {"email": {one: answer for one, answer in answers.items() if answer}}
+
+
+def _person_fields(source: Source, described: Describes) -> list[fields.Field]:
+    wanted: dict[str, fields.Field] = {}
+    for sobject, mapping in source.mapping.items():
+        types = field_types(described[sobject])
+        for name, target in mapping.items():
+            field = transform.person_field(name, target, types)
+            wanted.setdefault(field.name, field)
+    return sorted(wanted.values())
+
+
+def _refuse_taken_name(runtime: Runtime, name: str) -> None:
+    if not name.strip() or name.isdigit() or any(not letter.isprintable() for letter in name):
+        raise BadInput("A data source needs a name of printable characters that is not only digits.")
+    with transaction(runtime.database_url) as database:
+        if database.exec(select(Source).where(Source.name == name)).first():
+            raise Refused(f"A data source named '{name}' exists: choose another name.")
+
+
+def _refuse_connected_org(runtime: Runtime, org_id: str) -> None:
+    with transaction(runtime.database_url) as database:
+        known = database.exec(select(Source).where(Source.org_id == org_id)).first()
+        if known:
+            raise Refused(f"The org {org_id} is connected already as '{known.name}': delete that data source first.")
+
+
+def _sign_in(
+    runtime: Runtime, credentials: Credentials, login_url: str, keep: Callable[[RefreshToken], object]
+) -> Login:
+    return sign_in(
+        credentials,
+        login_url,
+        http_session(runtime.settings.ca_bundle),
+        now=datetime.now(UTC),
+        allowed_hosts=runtime.settings.allowed_hosts,
+        keep=keep,
+    )
+
+
+def _live(login: Login) -> Session:
+    return Session(login.access_token, login.instance_url)
+
+
+def _context(source: Source, what: str) -> str:
+    return f"source/{source.id}/{source.org_id}/{what}"
+
+
+def _seal(runtime: Runtime, source: Source, credentials: Credentials | None, login: Login | None) -> None:
+    """Put what is given into the row, encrypted and bound to it."""
+    if credentials is not None:
+        source.credentials = runtime.vault.seal(dump_credentials(credentials), _context(source, "credentials"))
+    if login is not None:
+        token = {"access_token": login.access_token.get_secret_value(), "instance_url": login.instance_url}
+        source.session = runtime.vault.seal(json.dumps(token).encode(), _context(source, "session"))
+        source.instance_url = login.instance_url
+
+
+def open_org(runtime: Runtime, source_id: int) -> OrgClient:
+    """Return a client for the source's org; all workers share its session, and one of them renews it when it dies."""
+    return OrgClient(http_session(runtime.settings.ca_bundle), lambda dead: _renewed(runtime, source_id, dead))
+
+
+def _renewed(runtime: Runtime, source_id: int, dead: Session | None) -> Session:
+    """Return a session other than the dead one, signing in if nobody else has: one renewal of a source at a time.
+
+    A rotated refresh token is committed before it is used, since showing the old one again would revoke both.
+    """
+    with transaction(runtime.database_url) as guard:
+        driver(guard).execute("SELECT pg_advisory_xact_lock(%s, %s)", (RENEWAL_LOCK, source_id))
+        source = guard.get_one(Source, source_id)
+        stored = _stored_session(runtime, source)
+        if stored is not None and (dead is None or stored.access_token != dead.access_token):
+            return stored
+        credentials = parse_credentials(runtime.vault.open(source.credentials, _context(source, "credentials")))
+        login = _sign_in(
+            runtime, credentials, source.login_url, lambda rotated: _keep(runtime, source_id, rotated, None)
+        )
+        if login.org_id != source.org_id:
+            raise NeedsAttention(
+                "other_org",
+                f"The login of '{source.name}' now leads to the org {login.org_id} instead of {source.org_id}.",
+                "Switching organizations is not possible: reauthenticate with a user of the first org.",
+            )
+        _keep(runtime, source_id, None, login)
+        return _live(login)
+
+
+def _keep(runtime: Runtime, source_id: int, credentials: Credentials | None, login: Login | None) -> None:
+    with transaction(runtime.database_url) as database:
+        _seal(runtime, database.get_one(Source, source_id), credentials, login)
+
+
+def _stored_session(runtime: Runtime, source: Source) -> Session | None:
+    if source.session is None:
+        return None
+    token = json.loads(runtime.vault.open(source.session, _context(source, "session")))
+    return Session(SecretStr(token["access_token"]), token["instance_url"])
+
+
+def need_attention(runtime: Runtime, source_id: int, problem: NeedsAttention | None) -> None:
+    """Note what only a person can mend, or that it is mended (None)."""
+    with transaction(runtime.database_url) as database:
+        source = database.get_one(Source, source_id)
+        source.attention = (
+            {"code": problem.code, "message": problem.message, "remedy": problem.remedy} if problem else None
+        )

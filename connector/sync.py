@@ -1,0 +1,82 @@
+"""Carrying out a run: claim, read, bring people up to date, and note how it ended."""
+
+from datetime import UTC, datetime
+
+import structlog
+
+from cdp import people
+from cdp.db import driver, transaction
+from cdp.errors import LeaseLost
+from connector import polling, runs, sources
+from connector.errors import (
+    ConnectorError,
+    DailyLimitReached,
+    NeedsAttention,
+    SalesforceError,
+    Transient,
+    WaitingForQuota,
+)
+from connector.runs import Lease
+from connector.runtime import Runtime
+
+RETRY_AFTER = 30
+log = structlog.get_logger()
+
+
+def execute(runtime: Runtime, run_id: int) -> bool:
+    """Carry out a run to its end; returns False when it is not free, or another worker took it over.
+
+    Raises:
+        ConnectorError: the run failed, waits, or needs attention; the run and its source say so already.
+    """
+    lease = runs.claim(runtime.database_url, run_id, runs.owner_name())
+    if lease is None:
+        return False
+    with structlog.contextvars.bound_contextvars(run=run_id, source=lease.source_id, kind=lease.kind):
+        log.info("sync_started")
+        try:
+            with lease.kept_alive():
+                polling.poll(runtime, lease)
+                people.resolve(runtime.database_url, runtime.identity)
+        except LeaseLost:
+            log.warning("lease_lost")
+            return False
+        except ConnectorError as error:
+            _note_failure(runtime, lease, _named(error))
+            raise _named(error) from error
+        _note_success(runtime, lease)
+    return True
+
+
+def _named(error: ConnectorError) -> ConnectorError:
+    """Say what a refusal means for the source: an exhausted limit is a reason to wait."""
+    if isinstance(error, DailyLimitReached):
+        return WaitingForQuota(str(error), datetime.now(UTC) + polling.QUOTA_PAUSE)
+    return error
+
+
+def _note_failure(runtime: Runtime, lease: Lease, error: ConnectorError) -> None:
+    code = error.code if isinstance(error, NeedsAttention | SalesforceError) else type(error).__name__
+    log.warning("sync_failed", code=code, error=str(error))
+    if isinstance(error, WaitingForQuota):
+        lease.finish("waiting", code="quota", error=str(error), resume_at=error.resume_at)
+        return
+    lease.finish("failed", code=code, error=str(error))
+    if isinstance(error, NeedsAttention):
+        sources.need_attention(runtime, lease.source_id, error)
+    _schedule(runtime, lease, RETRY_AFTER if isinstance(error, Transient) else runtime.settings.poll_interval)
+
+
+def _note_success(runtime: Runtime, lease: Lease) -> None:
+    lease.finish("succeeded")
+    log.info("sync_completed")
+    sources.need_attention(runtime, lease.source_id, None)
+    _schedule(runtime, lease, runtime.settings.poll_interval)
+
+
+def _schedule(runtime: Runtime, lease: Lease, seconds: float) -> None:
+    with transaction(runtime.database_url) as database:
+        driver(database).execute(
+            "UPDATE source SET next_poll_at = now() + make_interval(secs => %s) WHERE id = %s",
+            (seconds, lease.source_id),
+        )

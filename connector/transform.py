@@ -1,0 +1,129 @@
+"""What a Salesforce row means: from describe and a source's mapping to a layout, and from JSON to the canonical CSV."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from cdp.fields import Field
+from cdp.ingest import csv_row
+from cdp.records import REQUIRED, Consent, Layout
+from connector.errors import NeedsAttention
+from connector.objects import SalesforceObject
+
+# Field types of describe and the person field types they fill; every other type is text.
+PERSON_TYPES = MappingProxyType(
+    {
+        "boolean": "boolean",
+        "int": "number",
+        "double": "number",
+        "currency": "number",
+        "percent": "number",
+        "date": "date",
+        "datetime": "datetime",
+        "multipicklist": "list",
+    }
+)
+UNREADABLE = frozenset({"address", "location", "base64"})
+FieldTypes = Mapping[str, str]
+FieldMapping = Mapping[str, Mapping[str, str]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How one object is read: the fields to select, the layout they make, and mapped fields that are not there."""
+
+    sobject: SalesforceObject
+    layout: Layout
+    missing: tuple[str, ...]
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields to select, in the order of the CSV's columns."""
+        return self.layout.columns
+
+
+def field_types(describe: Mapping[str, Any]) -> dict[str, str]:
+    """Return field name → type of a describe answer (`fields[].name`, `fields[].type`)."""
+    return {field["name"]: field["type"] for field in describe["fields"]}
+
+
+def default_mapping(sobject: SalesforceObject, types: FieldTypes) -> dict[str, dict[str, str]]:
+    """Return the mapping a source starts with: the standard fields that the user may see."""
+    return {
+        field: {"to": target, "rule": "most_recent"} for field, target in sobject.defaults.items() if field in types
+    }
+
+
+def default_consent(sobject: SalesforceObject, types: FieldTypes) -> dict[str, Any] | None:
+    """Return the e-mail permission a source starts with, if its opt-out field is visible."""
+    return {"field": sobject.opt_out, "no": [True]} if sobject.opt_out in types else None
+
+
+def person_field(field: str, target: Mapping[str, str], types: FieldTypes) -> Field:
+    """Return the person field that a mapping names, with the type that the Salesforce field gives it."""
+    return Field(target["to"], PERSON_TYPES.get(types[field], "text"), target.get("rule", "most_recent"))
+
+
+def plan(sobject: SalesforceObject, types: FieldTypes, mapping: FieldMapping, permissions: Mapping[str, Any]) -> Plan:
+    """Decide what to read of an object now.
+
+    A mapped field that describe does not show is left out of the layout, so its stored values stay as they are.
+
+    Raises:
+        NeedsAttention: a field that every record needs is hidden.
+    """
+    fixed = {ours: theirs for ours, theirs in sobject.fixed.items() if theirs in types}
+    fixed.setdefault("version_at", sobject.fixed["modified_at"])
+    hidden = [sobject.fixed[name] for name in sorted(REQUIRED - set(fixed))]
+    if hidden:
+        raise NeedsAttention(
+            "field_hidden",
+            f"The login cannot see {sobject.name}.{hidden[0]}.",
+            "Give its profile or permission set read access to that field.",
+        )
+    fields = {person_field(name, target, types): name for name, target in mapping.items() if name in types}
+    consent = _consent(sobject.name, types, permissions)
+    used = [*fixed.values(), *fields.values(), *(answer.column for answer in consent.values())]
+    layout = Layout(
+        tuple(dict.fromkeys(used)), MappingProxyType(fixed), MappingProxyType(fields), MappingProxyType(consent)
+    )
+    return Plan(sobject, layout, tuple(sorted(name for name in mapping if name not in types)))
+
+
+def _consent(sobject: str, types: FieldTypes, permissions: Mapping[str, Any]) -> dict[str, Consent]:
+    answers = {}
+    for channel, objects in permissions.items():
+        rule = objects.get(sobject)
+        if rule and rule["field"] in types:
+            answers[channel] = Consent(
+                rule["field"],
+                yes=frozenset(map(text, rule.get("yes", ()))),
+                no=frozenset(map(text, rule.get("no", ()))),
+                complement=types[rule["field"]] == "boolean",
+            )
+    return answers
+
+
+def text(value: object) -> str:
+    """Return a JSON value as it would stand in a Bulk CSV; null is the empty text, as it is there."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def csv_rows(fields: Iterable[str], records: Iterable[Mapping[str, Any]]) -> bytes:
+    """Return REST records as the same CSV that Bulk API 2.0 gives, without a header; fields may be paths."""
+    paths = [field.split(".") for field in fields]
+    return b"".join(csv_row(text(_follow(record, path)) for path in paths) for record in records)
+
+
+def _follow(record: Mapping[str, Any], path: list[str]) -> object:
+    value: Any = record
+    for step in path:
+        if value is None:
+            return None
+        value = value.get(step)
+    return value
