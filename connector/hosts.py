@@ -77,8 +77,6 @@ def _pattern(text: str) -> Authority:
 def _matches(origin: Authority, pattern: Authority) -> bool:
     if pattern.port not in (None, origin.port):
         return False
-    if _is_address(origin.host):
-        return origin.host == pattern.host
     theirs, ours = origin.host.split("."), pattern.host.split(".")
     return len(theirs) == len(ours) and all(p in ("*", label) for label, p in zip(theirs, ours, strict=True))
 

@@ -1,0 +1,46 @@
+"""The command line: every command takes --json, and every error is one sentence with the contract's exit code."""
+
+import os
+import sys
+
+import click
+
+from cdp.errors import CdpError
+from connector.cli import looking, processes, setting_up, syncing
+from connector.cli.app import app
+from connector.errors import ConnectorError
+from connector.log import configure_logging, get_logger
+
+__all__ = ["app", "looking", "main", "processes", "setting_up", "syncing"]
+
+
+def main() -> None:
+    """Run the command line and exit: 0 done, 1 failed, 2 wrong usage, 3 refused, 4 needs attention, 5 waiting."""
+    sys.exit(_run())
+
+
+def _run() -> int:
+    try:
+        configure_logging()
+        result = app(standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (ConnectorError, CdpError) as error:
+        print(error, file=sys.stderr)
+        return getattr(error, "exit_code", 1)
+    except (KeyboardInterrupt, click.Abort):
+        print("Interrupted: what was stored stays, and the next start goes on from there.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # noqa: BLE001 - the one place that keeps a traceback from the user
+        get_logger().debug("unexpected", exc_info=True)
+        print(
+            f"Something unexpected happened ({type(error).__name__}): run it again with CONNECTOR_LOG_LEVEL=DEBUG and "
+            "report what it prints.",
+            file=sys.stderr,
+        )
+        return 1

@@ -1,0 +1,167 @@
+"""Commands that look: status, a person, exports. They read through the named queries and write nothing."""
+
+import csv
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import IO, Annotated, Any
+
+import typer
+
+from cdp import queries
+from cdp.db import transaction
+from connector import reports, sources
+from connector.cli.app import Json, app
+from connector.cli.output import console, print_json, print_lines, show, table, to_json
+from connector.errors import BadInput, ConnectorError
+from connector.runtime import Runtime
+
+LOOK = "Look"
+FORMULA_START = ("=", "+", "-", "@", "\t", "\r")
+
+
+class Subject(StrEnum):
+    """What can be exported."""
+
+    people = "people"
+    records = "records"
+
+
+class Format(StrEnum):
+    """How an export is written."""
+
+    jsonl = "jsonl"
+    csv = "csv"
+
+
+@app.command(rich_help_panel=LOOK)
+def status(
+    name: Annotated[str | None, typer.Argument(help="Name or id of one data source; all of them otherwise.")] = None,
+    json: Json = False,
+) -> None:
+    """Show the state of every source, its objects and runs, and the totals."""
+    runtime = Runtime()
+    with transaction(runtime.database_url) as session:
+        wanted = sources.find(session, name).id if name else None
+        report = reports.status(session, runtime.settings.api_share, wanted)
+    if json:
+        print_json(report)
+        return
+    for source in report["sources"]:
+        _show_source(source)
+    console.print(f"People {show(report['people'])} · live records {show(report['records'])}")
+
+
+def _show_source(source: dict[str, Any]) -> None:
+    state = source["state"] + (" · updating" if source["updating"] else "")
+    console.print(f"{source['name']} ({source['org_id']}): {state}", style="bold", markup=False)
+    if source["attention"]:
+        console.print(f"  {source['attention']['message']} {source['attention']['remedy']}", markup=False)
+    table(
+        ("object", "records", "read up to", "windows", "quarantined"),
+        (
+            (name, one["records"], one["cursor"], "no gaps" if one["windows_contiguous"] else "GAP", one["quarantined"])
+            for name, one in source["objects"].items()
+        ),
+    )
+    shown = ("run_id", "kind", "state", "started_at", "read", "written", "skipped", "deleted", "quarantined", "error")
+    table([name.replace("_", " ") for name in shown], ([run[name] for name in shown] for run in source["runs"][:5]))
+    console.print()
+
+
+@app.command(rich_help_panel=LOOK)
+def person(
+    wanted: Annotated[str, typer.Argument(help="Email, person id, or Salesforce record id.", metavar="EMAIL|ID")],
+    why: Annotated[bool, typer.Option("--why", help="Tell for each value which record it came from and why.")] = False,
+    json: Json = False,
+) -> None:
+    """Show a profile."""
+    with transaction(Runtime().database_url) as session:
+        found = queries.resolve_person(session, wanted)
+        if not found:
+            raise ConnectorError(f"Nobody is known by '{wanted}': try an email, a person id or a Salesforce record id.")
+        profiles = [queries.person(session, one) for one in found]
+        if why:
+            for profile, one in zip(profiles, found, strict=True):
+                profile["why"] = queries.why(session, one)
+    if json:
+        print_lines(profiles) if len(profiles) > 1 else print_json(profiles[0])
+        return
+    for profile in profiles:
+        show_profile(profile)
+
+
+def show_profile(profile: dict[str, Any]) -> None:
+    """Print a profile, with the winner of each field if it was asked for."""
+    console.print(f"{show(profile['email'])} · person {profile['person_id']}", style="bold", markup=False)
+    table(("source", "object", "record"), ((r["source"], r["object"], r["record_id"]) for r in profile["records"]))
+    if "why" in profile:
+        table(
+            ("field", "value", "from", "modified", "rule", "others"),
+            (
+                (v.field, v.value, f"{v.source} {v.object} {v.record_id}", v.modified_at, v.rule, _others(v.losers))
+                for v in profile["why"]
+            ),
+        )
+    else:
+        table(("field", "value"), ((name, value) for name, value in profile["fields"].items() if value is not None))
+    answers = {True: "may be used", False: "must not be used", None: "not known"}
+    console.print(" · ".join(f"{channel} {answers[answer]}" for channel, answer in profile["permissions"].items()))
+
+
+def _others(losers: Iterable[Any]) -> str:
+    return "; ".join(f"{one.source} {one.object}: {one.reason}" for one in losers)
+
+
+@app.command(rich_help_panel=LOOK)
+def export(
+    what: Annotated[Subject, typer.Argument(help="What to export.")],
+    format_: Annotated[Format, typer.Option("--format", help="JSON lines or CSV.")] = Format.jsonl,
+    output: Annotated[Path | None, typer.Option(help="File to write; standard output otherwise.")] = None,
+    json: Json = False,  # noqa: ARG001 - every command takes it; exports are JSON lines anyway
+) -> None:
+    """Stream everything."""
+    with transaction(Runtime().database_url) as session, _opened(output) as file:
+        rows = queries.people(session) if what is Subject.people else queries.records(session)
+        if format_ is Format.jsonl:
+            for row in rows:
+                file.write(to_json(row) + "\n")
+        else:
+            _write_csv(file, rows)
+
+
+@contextmanager
+def _opened(path: Path | None) -> Iterator[IO[str]]:
+    """Write beside the file and move it into place at the end, so that a half-written export is never taken for one."""
+    if path is None:
+        yield sys.stdout
+        return
+    draft = path.with_name(path.name + ".part")
+    try:
+        with draft.open("w", encoding="utf-8", newline="") as file:
+            yield file
+        draft.replace(path)
+    except OSError as error:
+        raise BadInput(f"The file {path} cannot be written ({error.strerror}): choose another one.") from None
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _write_csv(file: IO[str], rows: Iterable[dict[str, Any]]) -> None:
+    writer = None
+    for row in rows:
+        flat = {**{name: value for name, value in row.items() if name != "fields"}, **row["fields"]}
+        if writer is None:
+            writer = csv.DictWriter(file, list(flat))
+            writer.writeheader()
+        writer.writerow({name: _cell(value) for name, value in flat.items()})
+
+
+def _cell(value: object) -> str:
+    """Return a cell that a spreadsheet shows as text: what looks like a formula gets an apostrophe in front."""
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else to_json(value).strip('"')
+    return "'" + text if isinstance(value, str) and text.startswith(FORMULA_START) else text

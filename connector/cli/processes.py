@@ -1,0 +1,56 @@
+"""Commands that keep running: the processes of a deployment, and the simulator."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from connector.cli.app import Json, app
+from connector.simulator.__main__ import run as run_simulator
+
+RUN = "Run"
+
+
+@app.command(rich_help_panel=RUN)
+def worker(
+    concurrency: Annotated[int, typer.Option(min=1, help="How many runs to work on at once.")] = 2,
+    json: Json = False,  # noqa: ARG001 - every command takes it; logs are JSON by CONNECTOR_LOG_FORMAT
+) -> None:
+    """Work for the fleet until told to stop."""
+    from connector.worker import run_worker  # noqa: PLC0415 - Celery is slow to import
+
+    run_worker(concurrency)
+
+
+@app.command(rich_help_panel=RUN)
+def beat(json: Json = False) -> None:  # noqa: ARG001
+    """Tick until told to stop; any number may run."""
+    from connector.worker import run_beat  # noqa: PLC0415 - Celery is slow to import
+
+    run_beat()
+
+
+@app.command("simulator", rich_help_panel=RUN)
+def simulator_(
+    port: Annotated[int, typer.Option(help="Port of the first org, the others follow; 0 takes free ones.")] = 8443,
+    orgs: Annotated[str, typer.Option(help="Comma-separated short names.")] = "acme,globex",
+    leads: Annotated[int, typer.Option(help="Leads in each org.")] = 1000,
+    contacts: Annotated[int, typer.Option(help="Contacts in each org.")] = 1000,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same orgs.")] = 7,
+    folder: Annotated[Path, typer.Option("--dir", help="Folder for the CA and the credentials files.")] = Path(
+        "simulator"
+    ),
+    flow: Annotated[str, typer.Option(help="Flow of the credentials files.")] = "client_credentials",
+    json: Json = False,  # noqa: ARG001 - it prints JSON lines anyway
+) -> None:
+    """Serve simulated Salesforce orgs over TLS, for trying things by hand."""
+    options = {
+        "port": port,
+        "orgs": orgs,
+        "leads": leads,
+        "contacts": contacts,
+        "seed": seed,
+        "dir": folder,
+        "flow": flow,
+    }
+    run_simulator([part for name, value in options.items() for part in (f"--{name}", str(value))])

@@ -1,0 +1,153 @@
+"""Commands that move data: `sync`, through the fleet with live progress or in this process."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from kombu.exceptions import OperationalError
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from cdp import queries
+from cdp.db import transaction
+from connector import runs, sources, sync
+from connector.cli.app import Json, app
+from connector.cli.output import print_lines, table
+from connector.errors import BadInput, ConnectorError, NeedsAttention, WaitingForQuota
+from connector.runtime import Runtime
+
+MOVE = "Move data"
+LOOK_EVERY = 0.25
+UNCLAIMED_LIMIT = 60.0
+progress_console = Console(stderr=True)
+
+
+@app.command("sync", rich_help_panel=MOVE)
+def sync_(
+    name: Annotated[str | None, typer.Argument(help="Name or id of one data source; all of them otherwise.")] = None,
+    here: Annotated[bool, typer.Option("--here", help="Work in this process instead of through the fleet.")] = False,
+    json: Json = False,
+) -> None:
+    """Poll now; returns when people are up to date."""
+    runtime = Runtime()
+    asked = {one: runs.request(runtime.database_url, one, "poll") for one in _wanted(runtime, name)}
+    failure = _carry_out(runtime, list(asked.values()), here=here)
+    done = [_run(runtime, run_id) for run_id in asked.values()]
+    if json:
+        print_lines(done)
+    else:
+        shown = ("run_id", "source", "state", "read", "written", "skipped", "deleted", "quarantined")
+        table([name.replace("_", " ") for name in shown], ([row[name] for name in shown] for row in done))
+    if failure:
+        raise failure
+
+
+def _wanted(runtime: Runtime, name: str | None) -> list[int]:
+    with transaction(runtime.database_url) as session:
+        if name is not None:
+            found = [sources.find(session, name).id]
+        else:
+            found = [row["source_id"] for row in queries.sources(session) if row["state"] == "connected"]
+    if not found:
+        raise BadInput("There are no connected data sources: connect one with `connector source connect`.")
+    return [one for one in found if one is not None]
+
+
+def _run(runtime: Runtime, run_id: int) -> queries.Row:
+    with transaction(runtime.database_url) as session:
+        row = queries.run(session, run_id)
+        source = next(one for one in queries.sources(session) if one["source_id"] == row["source_id"])
+    return {**row, "source": source["name"], "attention": source["attention"]}
+
+
+def _carry_out(runtime: Runtime, run_ids: list[int], *, here: bool) -> ConnectorError | None:
+    """Have the runs done and show their progress; return the first failure, so that the others are not held up."""
+    failures = []
+    if not here:
+        _send(run_ids)
+    with _shown(runtime, run_ids):
+        for run_id in run_ids:
+            try:
+                _do(runtime, run_id) if here else _await(runtime, run_id)
+            except ConnectorError as error:
+                failures.append(error)
+    return failures[0] if failures else None
+
+
+def _do(runtime: Runtime, run_id: int) -> None:
+    if not sync.execute(runtime, run_id):
+        _await(runtime, run_id)
+
+
+def _send(run_ids: list[int]) -> None:
+    from connector import tasks  # noqa: PLC0415 - Celery takes a third of a second to import, which --here does not need
+
+    broker = tasks.runtime().settings.redis_url
+    try:
+        for run_id in run_ids:
+            tasks.send(run_id)
+    except OperationalError:
+        where = "CONNECTOR_REDIS_URL" if broker else "the embedded Redis"
+        raise ConnectorError(
+            f"The broker does not answer: check that Redis runs and {where} is right, or use --here."
+        ) from None
+
+
+def _await(runtime: Runtime, run_id: int) -> None:
+    """Wait for a run that somebody else carries out."""
+    give_up_at = time.monotonic() + UNCLAIMED_LIMIT
+    while (row := _run(runtime, run_id))["state"] in ("queued", "running"):
+        if row["state"] == "queued" and time.monotonic() > give_up_at:
+            raise ConnectorError(
+                f"No worker took run {run_id} within {UNCLAIMED_LIMIT:.0f} s; it stays queued: "
+                "start `connector worker`, or use --here."
+            )
+        time.sleep(LOOK_EVERY)
+    _raise_for(row)
+
+
+def _raise_for(row: queries.Row) -> None:
+    if row["state"] == "waiting":
+        raise WaitingForQuota(row["error"], row["resume_at"] or datetime.now(UTC))
+    if row["state"] == "failed":
+        if attention := row["attention"]:
+            raise NeedsAttention(attention["code"], attention["message"], attention["remedy"])
+        raise ConnectorError(row["error"])
+
+
+@contextmanager
+def _shown(runtime: Runtime, run_ids: list[int]) -> Iterator[None]:
+    """Show a bar for each run while the block works: rows, rate and time left, on a terminal only."""
+    if not progress_console.is_terminal:
+        yield
+        return
+    rate = TextColumn("{task.fields[rate]}")
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
+    with Progress(*columns, console=progress_console, transient=True) as progress:
+        bars = {run_id: progress.add_task(f"run {run_id}", total=None, rate="") for run_id in run_ids}
+        stop = threading.Event()
+        thread = threading.Thread(target=_follow, args=(runtime, progress, bars, stop), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+
+def _follow(runtime: Runtime, progress: Progress, bars: dict[int, TaskID], stop: threading.Event) -> None:
+    while not stop.wait(LOOK_EVERY):
+        for run_id, bar in bars.items():
+            row = _run(runtime, run_id)
+            speed = progress.tasks[bar].speed
+            progress.update(
+                bar,
+                completed=row["read"],
+                total=row["expected"],
+                description=f"{row['source']}: {row['state']}",
+                rate=f"{speed:,.0f} rows/s" if speed else "",
+            )

@@ -1,0 +1,88 @@
+"""The tasks of the fleet: a name, ids as JSON arguments, one call each. PostgreSQL is the record of what is due."""
+
+from functools import lru_cache
+from typing import Any
+
+import structlog
+from celery import Celery, Task
+from celery.signals import setup_logging, worker_process_init
+
+from cdp import people
+from cdp.db import engine
+from cdp.errors import CdpError
+from connector import runs, sync
+from connector.errors import ConnectorError
+from connector.log import configure_logging
+from connector.runtime import Runtime
+
+TICK_SECONDS = 5
+MESSAGE_LIFE = 12 * TICK_SECONDS
+app = Celery("connector")
+app.conf.update(
+    task_serializer="json",
+    result_serializer="json",
+    accept_content=["json"],
+    task_ignore_result=True,
+    task_acks_late=True,
+    task_reject_on_worker_lost=True,
+    worker_prefetch_multiplier=1,
+    broker_connection_retry_on_startup=True,
+    broker_transport_options={"visibility_timeout": 4 * 3600},
+    worker_hijack_root_logger=False,
+    worker_send_task_events=False,
+    enable_utc=True,
+    beat_scheduler="celery.beat:Scheduler",
+    beat_schedule={
+        "tick": {"task": "connector.tick", "schedule": TICK_SECONDS, "options": {"expires": 2 * TICK_SECONDS}},
+    },
+)
+log = structlog.get_logger()
+
+
+@lru_cache
+def runtime() -> Runtime:
+    """Return this process's runtime, with the broker set on the app."""
+    made = Runtime()
+    app.conf.broker_url = made.broker_url
+    return made
+
+
+class FleetTask(Task):  # type: ignore[misc]  # Celery has no types
+    """Says in one line what went wrong; the run, its source and the next tick carry everything else."""
+
+    def on_failure(self, exc: BaseException, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:  # noqa: ANN401, ARG002
+        """Log a failure that nobody expected."""
+        log.error("task_failed", task=self.name, error=str(exc), kind=type(exc).__name__)
+
+
+@app.task(name="connector.tick", base=FleetTask)  # type: ignore[untyped-decorator]
+def tick() -> None:
+    """Send the id of every run that is free; a lost, late or doubled message changes nothing."""
+    for run_id in runs.due(runtime().database_url):
+        send(run_id)
+    people.resolve(runtime().database_url, runtime().identity)
+
+
+@app.task(name="connector.work", base=FleetTask)  # type: ignore[untyped-decorator]
+def work(run_id: int) -> None:
+    """Carry out a run, if it is still free."""
+    try:
+        sync.execute(runtime(), run_id)
+    except (ConnectorError, CdpError) as error:
+        log.warning("run_ended", run=run_id, error=str(error))
+
+
+def send(run_id: int) -> None:
+    """Hand a run to the fleet; raises kombu's OperationalError when the broker does not answer."""
+    work.apply_async((run_id,), expires=MESSAGE_LIFE, retry=False)
+
+
+@setup_logging.connect  # type: ignore[untyped-decorator]
+def _use_our_logging(**_kwargs: object) -> None:
+    configure_logging()
+
+
+@worker_process_init.connect  # type: ignore[untyped-decorator]
+def _forget_inherited_connections(**_kwargs: object) -> None:
+    """A forked child must not share its parent's connections."""
+    engine(runtime().database_url).dispose(close=False)
