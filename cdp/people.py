@@ -74,7 +74,7 @@ def _count_touched(connection: Connection) -> int:
 def _mostly_touched(connection: Connection, touched: int) -> bool:
     """Tell whether the queue is a large share of the membership, without counting more of it than needed."""
     row = connection.execute(
-        "SELECT count(*) FROM (SELECT FROM membership LIMIT %s) AS some", (int(touched / REBUILD_SHARE),)
+        "SELECT count(*) FROM (SELECT FROM membership LIMIT %s) AS held", (int(touched / REBUILD_SHARE),)
     ).fetchone()
     return touched > REBUILD_SHARE * (int(row[0]) if row else 0)
 

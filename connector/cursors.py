@@ -1,7 +1,12 @@
-"""Where we are in time: which window to read next, by the server's clock alone."""
+"""Where we are in time: which window to read next, by the server's clock alone, and in which passes."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from connector import soql
+
+LAST_MODIFIED = "LastModifiedDate"
+SYSTEM_STAMP = "SystemModstamp"
 
 
 @dataclass(frozen=True)
@@ -25,3 +30,28 @@ def next_window(
     if closed_to is None:
         return Window(None, hi)
     return Window(min(closed_to, hi) - overlap, max(closed_to, hi))
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One query over a window: `field` orders it and carries its keyset, `condition` selects its rows.
+
+    There is no upper bound: what comes early is only read early, and Salesforce has no index for one.
+    """
+
+    name: str
+    field: str
+    condition: str
+
+
+def passes(window: Window, *, has_system_stamp: bool) -> tuple[Pass, ...]:
+    """Return the queries that together see every change of a window.
+
+    Automation, deletion and system work may move SystemModstamp and leave LastModifiedDate alone (Help 000387261): the
+    second pass, the drift poll, reads just those rows. The first window reads everything anyway.
+    """
+    main = Pass("main", LAST_MODIFIED, soql.since(LAST_MODIFIED, window.lo))
+    if window.lo is None or not has_system_stamp:
+        return (main,)
+    drifted = soql.both(soql.since(SYSTEM_STAMP, window.lo), soql.before(LAST_MODIFIED, window.lo))
+    return main, Pass("drift", SYSTEM_STAMP, drifted)

@@ -2,16 +2,17 @@
 
 import csv
 import io
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import IO, Any
 
 from connector import soql, transform
 from connector.client import Answer, OrgClient
-from connector.cursors import Window
+from connector.cursors import Pass, Window
 from connector.errors import LocatorGone, ObjectUnavailable, SalesforceError, Transient
 from connector.transform import Plan
 
@@ -38,22 +39,17 @@ class Page:
 
 @dataclass(frozen=True)
 class Reading:
-    """What is being read: the plan of an object, the window, and the field that the cursor follows."""
+    """What is being read: the plan of an object, and one pass over a window."""
 
     client: OrgClient
     plan: Plan
     window: Window
-    cursor_field: str
+    part: Pass
     bulk_threshold: int
-
-    @property
-    def condition(self) -> str:
-        """The condition that selects the window's rows. It has no upper bound: what comes early is only read early."""
-        return soql.since(self.cursor_field, self.window.lo)
 
 
 def pages(reading: Reading, checkpoint: Checkpoint | None) -> Iterator[Page]:
-    """Yield the window's pages, those after `checkpoint` if there is one; the next is fetched while one is stored."""
+    """Yield the pages of a pass, those after `checkpoint` if there is one; the next is fetched while one is stored."""
     return _ahead(_transport(reading, checkpoint))
 
 
@@ -63,7 +59,7 @@ def _transport(reading: Reading, checkpoint: Checkpoint | None) -> Iterator[Page
     if checkpoint:
         return _rest(reading, _after(checkpoint))
     if reading.window.lo is None:
-        total = reading.client.count(reading.plan.sobject.name, reading.condition)
+        total = reading.client.count(reading.plan.sobject.name, reading.part.condition)
         return _bulk(reading) if total > reading.bulk_threshold else _rest(reading)
     return _rest(reading)
 
@@ -100,8 +96,9 @@ def _rest(reading: Reading, after: tuple[datetime, str] | None = None) -> Iterat
 
 
 def _ask(reading: Reading, after: tuple[datetime, str] | None) -> Answer:
-    condition = soql.since(reading.cursor_field, reading.window.lo, after)
-    order = (reading.cursor_field, "Id")
+    field = reading.part.field
+    condition = soql.both(reading.part.condition, soql.following(field, after) if after else "")
+    order = (field, "Id")
     return reading.client.query(soql.select(reading.plan.sobject.name, reading.plan.fields, condition, order))
 
 
@@ -111,7 +108,7 @@ def _rest_page(reading: Reading, answer: Answer, expected: int) -> Page:
     return Page(
         chunks=lambda: (rows,),
         read_at=reading.client.observed.server_time,
-        checkpoint={"stamp": last.get(reading.cursor_field), "id": last.get("Id")},
+        checkpoint={"stamp": last.get(reading.part.field), "id": last.get("Id")},
         last=answer.next_url is None,
         announced=len(answer.records),
         expected=expected,
@@ -120,13 +117,13 @@ def _rest_page(reading: Reading, answer: Answer, expected: int) -> Page:
 
 def _bulk(reading: Reading) -> Iterator[Page]:
     """Read by a Bulk API 2.0 job; by REST when the org refuses bulk queries."""
-    text = soql.select(reading.plan.sobject.name, reading.plan.fields, reading.condition)
+    text = soql.select(reading.plan.sobject.name, reading.plan.fields, reading.part.condition)
     try:
         job_id = reading.client.create_job(text)
     except Transient:
         raise
     except SalesforceError:
-        yield from _rest(Reading(**{**vars(reading), "bulk_threshold": 1 << 62}))
+        yield from _rest(replace(reading, bulk_threshold=sys.maxsize))
         return
     yield from _job_pages(reading, job_id, None)
 

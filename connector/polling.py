@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import dropwhile, zip_longest
 from typing import Any
 
 import structlog
@@ -10,18 +11,17 @@ from sqlmodel import Session
 from cdp import fields, ingest
 from cdp.db import transaction
 from cdp.models import Cursor, ReadWindow, Source
-from cdp.records import Batch, Outcome
+from cdp.records import Batch
 from connector import sources, transform
 from connector.client import OrgClient
-from connector.cursors import Window, next_window
+from connector.cursors import SYSTEM_STAMP, Pass, Window, next_window, passes
 from connector.errors import ObjectUnavailable, Transient, WaitingForQuota
 from connector.objects import PEOPLE, SalesforceObject
-from connector.pages import Page, Reading, pages
+from connector.pages import Checkpoint, Page, Reading, pages
 from connector.runs import Lease
 from connector.runtime import Runtime
 from connector.transform import Plan
 
-CURSOR_FIELD = "LastModifiedDate"
 QUOTA_PAUSE = timedelta(minutes=15)
 log = structlog.get_logger()
 
@@ -57,11 +57,21 @@ def _read_object(work: Poll, sobject: SalesforceObject) -> None:
     plan, cursor = _prepare(work, sobject)
     checkpoint = _usable(cursor.checkpoint, plan)
     window = _resumed_window(checkpoint) if checkpoint else _new_window(work, sobject, cursor)
-    reading = Reading(work.client, plan, window, CURSOR_FIELD, work.runtime.settings.bulk_threshold)
+    parts = passes(window, has_system_stamp=SYSTEM_STAMP in plan.fields)
+    if checkpoint:
+        parts = tuple(dropwhile(lambda part: part.name != checkpoint["pass"], parts))
+    start = checkpoint["page"] if checkpoint else None
+    for part, upcoming in zip_longest(parts, parts[1:]):
+        reading = Reading(work.client, plan, window, part, work.runtime.settings.bulk_threshold)
+        _read_pass(work, reading, start, upcoming)
+        start = None
+
+
+def _read_pass(work: Poll, reading: Reading, start: Checkpoint | None, upcoming: Pass | None) -> None:
     announced = False
-    for page in pages(reading, checkpoint["page"] if checkpoint else None):
+    for page in pages(reading, start):
         _guard_quota(work)
-        _store_page(work, reading, page, expected=None if announced else page.expected)
+        _store_page(work, reading, page, upcoming, expected=None if announced else page.expected)
         announced = True
 
 
@@ -105,16 +115,22 @@ def _guard_quota(work: Poll) -> None:
         )
 
 
-def _store_page(work: Poll, reading: Reading, page: Page, *, expected: int | None) -> None:
-    """Store a page, the progress and, with the last page, the closed window: together or not at all."""
+def _store_page(work: Poll, reading: Reading, page: Page, upcoming: Pass | None, *, expected: int | None) -> None:
+    """Store a page, its progress and checkpoint, and after the last pass the closed window: together or not at all."""
     with transaction(work.runtime.database_url) as database:
         outcome = ingest.store(database, _batch(work, reading, page))
         if page.announced is not None and outcome.read != page.announced:
             words = f"A page had {outcome.read} rows instead of {page.announced}: it is read again."
             raise Transient("short_page", words)
         work.lease.note(database, outcome, expected)
-        _advance(database, work.lease, reading, page)
-    _log_page(reading, outcome)
+        cursor = database.get_one(Cursor, (work.lease.source_id, reading.plan.sobject.name))
+        if not page.last:
+            cursor.checkpoint = _checkpoint(reading, reading.part, page.checkpoint)
+        elif upcoming:
+            cursor.checkpoint = _checkpoint(reading, upcoming, None)
+        else:
+            _close_window(database, work.lease, cursor, reading.window)
+    log.debug("page_stored", object=reading.plan.sobject.name, rows=outcome.read, written=outcome.written)
 
 
 def _batch(work: Poll, reading: Reading, page: Page) -> Batch:
@@ -129,27 +145,24 @@ def _batch(work: Poll, reading: Reading, page: Page) -> Batch:
     )
 
 
-def _advance(database: Session, lease: Lease, reading: Reading, page: Page) -> None:
-    """Move the checkpoint, or close the window and with it the cursor."""
+def _checkpoint(reading: Reading, part: Pass, page: Checkpoint | None) -> Checkpoint:
     window = reading.window
-    cursor = database.get_one(Cursor, (lease.source_id, reading.plan.sobject.name))
-    if not page.last:
-        cursor.checkpoint = {
-            "page": page.checkpoint,
-            "fields": list(reading.plan.fields),
-            "lo": window.lo.isoformat() if window.lo else None,
-            "hi": window.hi.isoformat(),
-        }
-        return
-    database.add(
-        ReadWindow(source_id=lease.source_id, object=cursor.object, run_id=lease.run_id, lo=window.lo, hi=window.hi)
+    return {
+        "pass": part.name,
+        "page": page,
+        "fields": list(reading.plan.fields),
+        "lo": window.lo.isoformat() if window.lo else None,
+        "hi": window.hi.isoformat(),
+    }
+
+
+def _close_window(database: Session, lease: Lease, cursor: Cursor, window: Window) -> None:
+    closed = ReadWindow(
+        source_id=cursor.source_id, object=cursor.object, run_id=lease.run_id, lo=window.lo, hi=window.hi
     )
+    database.add(closed)
     cursor.checkpoint = None
     cursor.closed_to = cursor.last_run = window.hi
-
-
-def _log_page(reading: Reading, outcome: Outcome) -> None:
-    log.debug("page_stored", object=reading.plan.sobject.name, rows=outcome.read, written=outcome.written)
 
 
 def _note_usage(work: Poll) -> None:

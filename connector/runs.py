@@ -62,7 +62,7 @@ class Lease:
                 UPDATE run SET state = CASE WHEN %(state)s = 'succeeded' AND quarantined > 0 THEN 'incomplete'
                                             ELSE %(state)s END,
                        error_code = %(code)s, error = %(error)s, resume_at = %(resume_at)s,
-                       ended_at = CASE WHEN %(state)s = 'waiting' THEN NULL ELSE now() END,
+                       ended_at = CASE WHEN %(state)s IN ('waiting', 'queued') THEN NULL ELSE now() END,
                        owner = NULL, lease_until = NULL
                 WHERE id = %(run)s AND epoch = %(epoch)s AND state = 'running'
                 """,
@@ -75,6 +75,10 @@ class Lease:
                     "epoch": self.epoch,
                 },
             )
+
+    def hand_back(self) -> None:
+        """Give the run back unfinished, so that it can be claimed at once and goes on at its checkpoint."""
+        self.finish("queued")
 
     @contextmanager
     def kept_alive(self) -> Iterator[None]:

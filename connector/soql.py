@@ -27,13 +27,25 @@ def record_id(text: str) -> str:
     return f"'{text}'"
 
 
-def since(cursor_field: str, lo: datetime | None, after: tuple[datetime, str] | None = None) -> str:
-    """Return the condition of a poll: everything from `lo` on, or what follows the keyset `after` (stamp, id)."""
-    field = name(cursor_field)
-    if after is not None:
-        moment, last = stamp(after[0]), record_id(after[1])
-        return f"({field} > {moment} OR ({field} = {moment} AND Id > {last}))"
-    return f"{field} >= {stamp(lo)}" if lo is not None else ""
+def since(field: str, lo: datetime | None) -> str:
+    """Return the condition that a stamp is not before `lo`; no condition without it."""
+    return f"{name(field)} >= {stamp(lo)}" if lo is not None else ""
+
+
+def before(field: str, hi: datetime) -> str:
+    """Return the condition that a stamp is before `hi`."""
+    return f"{name(field)} < {stamp(hi)}"
+
+
+def following(field: str, after: tuple[datetime, str]) -> str:
+    """Return the condition of what comes after (stamp, id) in the order of both: a keyset, safe among equal stamps."""
+    moment, last = stamp(after[0]), record_id(after[1])
+    return f"({name(field)} > {moment} OR ({name(field)} = {moment} AND Id > {last}))"
+
+
+def both(*conditions: str) -> str:
+    """Join conditions by AND; empty ones say nothing."""
+    return " AND ".join(condition for condition in conditions if condition)
 
 
 def select(sobject: str, fields: Sequence[str], condition: str = "", order_by: Sequence[str] = ()) -> str:

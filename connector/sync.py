@@ -6,7 +6,7 @@ import structlog
 
 from cdp import people
 from cdp.db import driver, transaction
-from cdp.errors import LeaseLost
+from cdp.errors import CdpError, LeaseLost
 from connector import polling, runs, sources
 from connector.errors import (
     ConnectorError,
@@ -44,6 +44,14 @@ def execute(runtime: Runtime, run_id: int) -> bool:
         except ConnectorError as error:
             _note_failure(runtime, lease, _named(error))
             raise _named(error) from error
+        except CdpError:
+            raise  # the database is the trouble: the lease runs out by itself
+        except Exception as error:
+            lease.finish("failed", code="unexpected", error=f"Something unexpected happened: {type(error).__name__}.")
+            raise
+        except BaseException:
+            lease.hand_back()
+            raise
         _note_success(runtime, lease)
     return True
 

@@ -6,12 +6,12 @@ import sys
 import click
 
 from cdp.errors import CdpError
-from connector.cli import looking, processes, setting_up, syncing
+from connector.cli import demo, looking, processes, setting_up, syncing
 from connector.cli.app import app
 from connector.errors import ConnectorError
 from connector.log import configure_logging, get_logger
 
-__all__ = ["app", "looking", "main", "processes", "setting_up", "syncing"]
+__all__ = ["app", "demo", "looking", "main", "processes", "setting_up", "syncing"]
 
 
 def main() -> None:

@@ -13,7 +13,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+PIPE_WIDTH = 200
 console = Console(highlight=False)
+hints = Console(stderr=True, highlight=False)
+if not console.is_terminal:
+    console.width = PIPE_WIDTH  # nobody's terminal cuts it, so nothing needs folding
 
 
 def to_json(value: Any) -> str:  # noqa: ANN401 - anything that JSON or `_plain` knows
@@ -47,6 +51,8 @@ def print_lines(items: Iterable[Any]) -> None:
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
     """Print a table; numbers stand to the right."""
     content = [list(row) for row in rows]
+    if not content:
+        return
     made = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
     for place, column in enumerate(columns):
         numeric = all(isinstance(row[place], int) and not isinstance(row[place], bool) for row in content)

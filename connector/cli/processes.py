@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from connector.cli.app import Json, app
-from connector.simulator.__main__ import run as run_simulator
 
 RUN = "Run"
 
@@ -53,4 +52,6 @@ def simulator_(
         "dir": folder,
         "flow": flow,
     }
+    from connector.simulator.__main__ import run as run_simulator  # noqa: PLC0415 - only this command needs it
+
     run_simulator([part for name, value in options.items() for part in (f"--{name}", str(value))])

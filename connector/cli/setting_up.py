@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 from pydantic import SecretStr
-from rich.console import Console
 
 from cdp import queries
 from cdp.db import transaction
@@ -14,7 +13,7 @@ from connector import sources
 from connector.auth import Credentials, load_credentials
 from connector.checks import Finding
 from connector.cli.app import Json, SourceName, app, source
-from connector.cli.output import console, print_json, print_lines, show, table
+from connector.cli.output import console, hints, print_json, print_lines, show, table
 from connector.errors import BadInput
 from connector.hosts import check_url
 from connector.http import session as http_session
@@ -23,7 +22,6 @@ from connector.schema import migrate as migrate_schema
 from connector.weblogin import browser_login
 
 SET_UP = "Set up"
-hints = Console(stderr=True, highlight=False)
 
 
 @app.command(rich_help_panel=SET_UP)

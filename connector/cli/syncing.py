@@ -9,21 +9,19 @@ from typing import Annotated
 
 import typer
 from kombu.exceptions import OperationalError
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from cdp import queries
 from cdp.db import transaction
 from connector import runs, sources, sync
 from connector.cli.app import Json, app
-from connector.cli.output import print_lines, table
+from connector.cli.output import hints, print_lines, table
 from connector.errors import BadInput, ConnectorError, NeedsAttention, WaitingForQuota
 from connector.runtime import Runtime
 
 MOVE = "Move data"
 LOOK_EVERY = 0.25
 UNCLAIMED_LIMIT = 60.0
-progress_console = Console(stderr=True)
 
 
 @app.command("sync", rich_help_panel=MOVE)
@@ -34,9 +32,7 @@ def sync_(
 ) -> None:
     """Poll now; returns when people are up to date."""
     runtime = Runtime()
-    asked = {one: runs.request(runtime.database_url, one, "poll") for one in _wanted(runtime, name)}
-    failure = _carry_out(runtime, list(asked.values()), here=here)
-    done = [_run(runtime, run_id) for run_id in asked.values()]
+    done, failure = sync_sources(runtime, name, here=here)
     if json:
         print_lines(done)
     else:
@@ -44,6 +40,13 @@ def sync_(
         table([name.replace("_", " ") for name in shown], ([row[name] for name in shown] for row in done))
     if failure:
         raise failure
+
+
+def sync_sources(runtime: Runtime, name: str | None, *, here: bool) -> tuple[list[queries.Row], ConnectorError | None]:
+    """Poll one source or all, show the progress, and return the finished runs and the first failure."""
+    asked = [runs.request(runtime.database_url, one, "poll") for one in _wanted(runtime, name)]
+    failure = _carry_out(runtime, asked, here=here)
+    return [_run(runtime, run_id) for run_id in asked], failure
 
 
 def _wanted(runtime: Runtime, name: str | None) -> list[int]:
@@ -68,7 +71,7 @@ def _carry_out(runtime: Runtime, run_ids: list[int], *, here: bool) -> Connector
     """Have the runs done and show their progress; return the first failure, so that the others are not held up."""
     failures = []
     if not here:
-        _send(run_ids)
+        _send(runtime, run_ids)
     with _shown(runtime, run_ids):
         for run_id in run_ids:
             try:
@@ -83,18 +86,16 @@ def _do(runtime: Runtime, run_id: int) -> None:
         _await(runtime, run_id)
 
 
-def _send(run_ids: list[int]) -> None:
+def _send(runtime: Runtime, run_ids: list[int]) -> None:
     from connector import tasks  # noqa: PLC0415 - Celery takes a third of a second to import, which --here does not need
 
-    broker = tasks.runtime().settings.redis_url
+    tasks.app.conf.broker_url = runtime.broker_url
     try:
         for run_id in run_ids:
             tasks.send(run_id)
     except OperationalError:
-        where = "CONNECTOR_REDIS_URL" if broker else "the embedded Redis"
-        raise ConnectorError(
-            f"The broker does not answer: check that Redis runs and {where} is right, or use --here."
-        ) from None
+        remedy = "check that Redis runs and that CONNECTOR_REDIS_URL is right, or use --here"
+        raise ConnectorError(f"The broker does not answer: {remedy}.") from None
 
 
 def _await(runtime: Runtime, run_id: int) -> None:
@@ -122,12 +123,12 @@ def _raise_for(row: queries.Row) -> None:
 @contextmanager
 def _shown(runtime: Runtime, run_ids: list[int]) -> Iterator[None]:
     """Show a bar for each run while the block works: rows, rate and time left, on a terminal only."""
-    if not progress_console.is_terminal:
+    if not hints.is_terminal:
         yield
         return
     rate = TextColumn("{task.fields[rate]}")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
-    with Progress(*columns, console=progress_console, transient=True) as progress:
+    with Progress(*columns, console=hints, transient=True) as progress:
         bars = {run_id: progress.add_task(f"run {run_id}", total=None, rate="") for run_id in run_ids}
         stop = threading.Event()
         thread = threading.Thread(target=_follow, args=(runtime, progress, bars, stop), daemon=True)

@@ -1,0 +1,129 @@
+"""The plans of the hot statements, on a database with rows enough for a scan to be the wrong choice."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+import pytest
+
+from cdp import queries
+from cdp.db import driver
+from tests.conftest import FIELDS, SOURCES, Cdp
+from tests.oracle import BEGINNING, Record, Rules
+
+pytestmark = pytest.mark.slow
+
+ROWS = 30_000
+BIG = frozenset({"record", "membership", "person"})
+RULES = Rules({item.name: (item.type, item.rule) for item in FIELDS})
+PLANNED = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|MERGE|WITH)\b", re.IGNORECASE)
+
+
+@dataclass
+class Scans:
+    """Which statements would read a big table from end to end, as the tables and the statement's beginning."""
+
+    planned: int = 0
+    whole: list[tuple[str, str]] = field(default_factory=list)
+
+    def note(self, statement: str, plan: dict[str, Any]) -> None:
+        self.planned += 1
+        for node in _nodes(plan):
+            # An index read without a condition on it is a scan of everything as well.
+            is_whole = node["Node Type"] == "Seq Scan" or (
+                "Scan" in node["Node Type"] and "Index Name" in node and "Index Cond" not in node
+            )
+            if is_whole and node.get("Relation Name") in BIG:
+                self.whole.append((node["Relation Name"], " ".join(statement.split())[:90]))
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every node of a plan but those below a LIMIT, which ends their reading early."""
+    yield plan
+    for child in plan.get("Plans", ()) if plan["Node Type"] != "Limit" else ():
+        yield from _nodes(child)
+
+
+@pytest.fixture
+def scans(monkeypatch: pytest.MonkeyPatch) -> Scans:
+    """Plan each statement that any cursor executes, right before it runs, when its temporary tables are as they will be."""
+    found = Scans()
+    plain = psycopg.Cursor.execute
+
+    def explain(cursor: Any, query: Any, params: Any) -> None:
+        text = query if isinstance(query, str) else query.as_string(cursor)
+        for part in [text] if params else text.split(";"):  # with parameters the driver takes one statement only
+            if PLANNED.match(part):
+                with psycopg.Cursor(cursor.connection) as other:
+                    found.note(part, plain(other, "EXPLAIN (FORMAT JSON) " + part, params).fetchone()[0][0]["Plan"])
+
+    for kind in (psycopg.Cursor, psycopg.ServerCursor):
+        monkeypatch.setattr(kind, "execute", _preceded_by(explain, kind.execute))
+    return found
+
+
+def _preceded_by(explain: Callable[[Any, Any, Any], None], execute: Callable[..., Any]) -> Callable[..., Any]:
+    def explained(cursor: Any, query: Any, params: Any = None, **options: Any) -> Any:
+        explain(cursor, query, params)
+        return execute(cursor, query, params, **options)
+
+    return explained
+
+
+@pytest.fixture
+def populated(cdp: Cdp) -> Cdp:
+    """People of about two records each, resolved and analysed; made by one statement a table, as arrival is not the point."""
+    with cdp.session() as session:
+        connection = driver(session)
+        connection.execute(
+            """
+            INSERT INTO record (handle, source_id, object, record_id, state, created_at, modified_at, version_at,
+                                read_at, email, rank, f_company)
+            SELECT record_handle(s.org_id, 'Contact', i.id), s.id, 'Contact', i.id, 'live', %(at)s, %(at)s, %(at)s, %(at)s,
+                   'person' || n / 2 || '@example.org', 0, 'Company ' || n
+            FROM generate_series(1, %(rows)s) AS n CROSS JOIN LATERAL (SELECT '003' || lpad(n::text, 15, '0') AS id) AS i
+            JOIN source AS s ON s.id = 1 + n %% %(sources)s
+            """,
+            {"at": BEGINNING, "rows": ROWS, "sources": len(SOURCES)},
+        )
+        connection.execute("INSERT INTO touched (handle) SELECT handle FROM record")
+        connection.execute("ANALYZE record")
+    cdp.resolve(RULES)
+    with cdp.session() as session:
+        driver(session).execute("ANALYZE")
+    return cdp
+
+
+def contact(n: int, **changes: Any) -> Record:
+    """One of the records in the database, with changes."""
+    return Record(1 + n % len(SOURCES), "Contact", f"003{n:015d}", **changes)
+
+
+def test_storing_and_resolving_a_few_records_reads_no_table_whole(populated: Cdp, scans: Scans) -> None:
+    later = BEGINNING.replace(hour=1)
+    moved = contact(10, email="person77@example.org", version_at=later)
+    changed = contact(20, email="person10@example.org", version_at=later, values={"company": "New"})
+    deleted = contact(30, is_deleted=True, version_at=later)
+    linked = Record(1, "Lead", "00Q000000000000001", is_converted=True, converted_to=f"003{40:015d}")
+    for record in (moved, changed, deleted, linked):
+        populated.deliver([record])
+    assert populated.resolve(RULES).touched == 4
+    assert scans.planned > 20
+    assert scans.whole == []
+
+
+def test_a_profile_and_its_reasons_are_found_by_index(populated: Cdp, scans: Scans) -> None:
+    with populated.session() as session:
+        assert queries.person(session, contact(10).handle)["email"] == "person5@example.org"
+        assert queries.why(session, contact(10).handle)
+    assert scans.planned > 2
+    assert scans.whole == []
+
+
+@pytest.mark.parametrize("wanted", ["Person5@example.org", str(contact(11).handle), f"sf_3_Contact_{contact(11).record_id}"])
+def test_a_person_is_found_by_index(populated: Cdp, scans: Scans, wanted: str) -> None:
+    with populated.session() as session:
+        assert queries.resolve_person(session, wanted) == [contact(10).handle]
+    assert scans.whole == []
