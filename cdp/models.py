@@ -1,7 +1,7 @@
 """The fixed tables. Person fields are columns of `record` and `person` too, but `fields` owns those."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -29,10 +29,6 @@ NAMING = {
 }
 OPEN_RUN = "state IN ('queued', 'running', 'waiting')"
 SQLModel.metadata = MetaData(naming_convention=NAMING)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 # Field helpers return Any because SQLModel declares fields by assigning them.
@@ -64,9 +60,9 @@ class Source(SQLModel, table=True):
     credentials: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     session: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
     created_by: str
-    created_at: datetime = _stamp(default_factory=_now)
+    created_at: datetime = _stamp()
     polled_at: datetime | None = _stamp(default=None)
-    next_poll_at: datetime = _stamp(default_factory=_now)
+    next_poll_at: datetime = _stamp()
     attention: dict[str, str] | None = Field(default=None, sa_column=Column(JSONB(none_as_null=True)))
     mapping: dict[str, Any] = _json(dict)
     permissions: dict[str, Any] = _json(dict)
@@ -165,7 +161,7 @@ class Run(SQLModel, table=True):
     source_id: int = Field(sa_column=_source_key())
     kind: str
     state: str = Field(default="queued", sa_column_kwargs={"server_default": "queued"})
-    requested_at: datetime = _stamp(default_factory=_now, sa_column_kwargs={"server_default": text("now()")})
+    requested_at: datetime = _stamp(sa_column_kwargs={"server_default": text("now()")})
     started_at: datetime | None = _stamp(default=None)
     ended_at: datetime | None = _stamp(default=None)
     resume_at: datetime | None = _stamp(default=None)
@@ -214,4 +210,4 @@ class Quarantine(SQLModel, table=True):
     record_id: str = Field(primary_key=True)
     version_at: str | None = None
     reason: str
-    seen_at: datetime = _stamp(default_factory=_now)
+    seen_at: datetime = _stamp()

@@ -1,5 +1,6 @@
 """The whole product on one machine: two simulated orgs, embedded services and a real worker, in a home of its own."""
 
+import json
 import os
 import subprocess
 import sys
@@ -14,7 +15,6 @@ from cdp import queries
 from cdp.db import transaction
 from connector import sources
 from connector.auth import parse_credentials
-from connector.cli.output import to_json
 from connector.runtime import Runtime
 from connector.schema import migrate
 from connector.settings import Settings
@@ -95,7 +95,7 @@ def _worker(chosen: Settings) -> Iterator[None]:
 def connect(on: Stage) -> None:
     """Connect both orgs with the credentials that their server hands out."""
     for name, org in on.orgs.items():
-        credentials = parse_credentials(to_json(on.server.credentials(org)))
+        credentials = parse_credentials(json.dumps(on.server.credentials(org)))
         sources.connect(on.runtime, name, on.server.url(org), credentials)
 
 

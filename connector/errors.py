@@ -36,7 +36,7 @@ class NeedsAttention(ConnectorError):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        return f"{self.message} {self.remedy}"
+        return f"{self.message.rstrip('.')}: {self.remedy[:1].lower()}{self.remedy[1:]}"
 
 
 class WaitingForQuota(ConnectorError):

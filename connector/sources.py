@@ -62,6 +62,8 @@ def connect(
             instance_url=login.instance_url,
             credentials=b"",
             created_by=login.username,
+            created_at=login.issued_at,
+            next_poll_at=datetime.now(UTC),
             mapping={one: transform.default_mapping(PEOPLE[one], field_types(it)) for one, it in described.items()},
             permissions=_default_permissions(described),
         )

@@ -22,6 +22,9 @@ from connector.errors import BadInput
 
 Text = Annotated[str, Field(min_length=1)]
 Secret = Annotated[SecretStr, Field(min_length=1)]
+KNOWN_FIELDS = frozenset(
+    "client_id client_secret refresh_token username password security_token private_key access_token instance_url".split()
+)
 
 
 def _rsa_key(pem: SecretStr) -> SecretStr:
@@ -36,6 +39,14 @@ def _rsa_key(pem: SecretStr) -> SecretStr:
 
 class _Flow(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_fields_of_other_flows(cls, given: object) -> object:
+        """One file may serve several flows; only a name that no flow knows is a mistake."""
+        if not isinstance(given, dict):
+            return given
+        return {name: value for name, value in given.items() if name in cls.model_fields or name not in KNOWN_FIELDS}
 
 
 class RefreshToken(_Flow):
