@@ -23,7 +23,17 @@ from connector.errors import BadInput
 Text = Annotated[str, Field(min_length=1)]
 Secret = Annotated[SecretStr, Field(min_length=1)]
 KNOWN_FIELDS = frozenset(
-    "client_id client_secret refresh_token username password security_token private_key access_token instance_url".split()
+    {
+        "client_id",
+        "client_secret",
+        "refresh_token",
+        "username",
+        "password",
+        "security_token",
+        "private_key",
+        "access_token",
+        "instance_url",
+    }
 )
 
 

@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 
 from connector.cli.app import Json, app
+from connector.cli.output import console, print_json
+from connector.runtime import Runtime
 
 RUN = "Run"
 
@@ -27,6 +29,22 @@ def beat(json: Json = False) -> None:  # noqa: ARG001
     from connector.worker import run_beat  # noqa: PLC0415 - Celery is slow to import
 
     run_beat()
+
+
+@app.command(rich_help_panel=RUN)
+def dashboard(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1.")] = 8000,
+    json: Json = False,
+) -> None:
+    """Serve the status page on this machine's loopback address until told to stop."""
+    import uvicorn  # noqa: PLC0415 - only this command needs a web server
+
+    from connector.dashboard import create_app  # noqa: PLC0415
+
+    runtime = Runtime()
+    url = f"http://127.0.0.1:{port}/"
+    print_json({"url": url}) if json else console.print(f"The status page is at {url} (Ctrl-C ends it).")
+    uvicorn.run(create_app(runtime), host="127.0.0.1", port=port, log_level="warning")
 
 
 @app.command("simulator", rich_help_panel=RUN)
