@@ -6,6 +6,8 @@ import sys
 from collections.abc import MutableMapping
 from typing import Any
 
+import stamina
+import stamina.instrumentation
 import structlog
 import structlog.types
 
@@ -33,6 +35,12 @@ def _renderer(log_format: str) -> structlog.types.Processor:
     return structlog.processors.JSONRenderer()
 
 
+def _log_retry(details: stamina.instrumentation.RetryDetails) -> None:
+    get_logger().warning(
+        "retry", attempt=details.retry_num, wait_seconds=round(details.wait_for, 1), reason=str(details.caused_by)
+    )
+
+
 def configure_logging() -> None:
     """Send structlog and the standard library's logging to stderr through one chain."""
     shared: list[Any] = [
@@ -47,6 +55,7 @@ def configure_logging() -> None:
     logging.basicConfig(handlers=[handler], level=settings().log_level, force=True)
     for noisy in ("urllib3", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    stamina.instrumentation.set_on_retry_hooks([_log_retry])
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

@@ -1,4 +1,4 @@
-"""People computed in plain Python from the written rules alone: what the database has to come to, whatever the order."""
+"""People computed in plain Python from the written rules alone: what the database must come to in any order."""
 
 import hashlib
 import unicodedata
@@ -15,7 +15,7 @@ BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Record:
-    """One version of one record as it was read; `values` holds the text of each person field as it stands in the CSV."""
+    """One version of one record as it was read; `values` holds each person field's text as it stands in the CSV."""
 
     source_id: int
     object: str
@@ -109,7 +109,7 @@ def _edges(live: Mapping[UUID, Record], rules: Rules) -> Iterable[tuple[UUID, UU
         if key is not None and holders[key] <= rules.max_records_per_key:
             yield first.setdefault(key, name), name
     for name, record in live.items():
-        target = record.converted_to and handle(record.org_id, "Contact", record.converted_to)
+        target = handle(record.org_id, "Contact", record.converted_to or "")
         if target in live:
             yield name, target
 

@@ -3,8 +3,6 @@
 import os
 import sys
 
-import click
-
 from cdp.errors import CdpError
 from connector.cli import demo, looking, processes, setting_up, syncing
 from connector.cli.app import app
@@ -13,26 +11,25 @@ from connector.log import configure_logging, get_logger
 
 __all__ = ["app", "demo", "looking", "main", "processes", "setting_up", "syncing"]
 
+INTERRUPTED = 130
+
 
 def main() -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 wrong usage, 3 refused, 4 needs attention, 5 waiting."""
     sys.exit(_run())
 
 
-def _run() -> int:
+def _run() -> int | str | None:
     try:
         configure_logging()
-        result = app(standalone_mode=False)
-        return result if isinstance(result, int) else 0
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
+        app()
+    except SystemExit as end:  # Typer ends every command so, and has said what was wrong with its usage
+        if end.code == INTERRUPTED:
+            print("Interrupted: what was stored stays, and the next start goes on from there.", file=sys.stderr)
+        return end.code
     except (ConnectorError, CdpError) as error:
         print(error, file=sys.stderr)
         return getattr(error, "exit_code", 1)
-    except (KeyboardInterrupt, click.Abort):
-        print("Interrupted: what was stored stays, and the next start goes on from there.", file=sys.stderr)
-        return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -44,3 +41,4 @@ def _run() -> int:
             file=sys.stderr,
         )
         return 1
+    return 0
