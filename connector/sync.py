@@ -18,6 +18,7 @@ from connector.errors import (
 )
 from connector.runs import Lease
 from connector.runtime import Runtime
+from connector.work import QUOTA_PAUSE, Work
 
 RETRY_AFTER = 30
 log = structlog.get_logger()
@@ -36,7 +37,9 @@ def execute(runtime: Runtime, run_id: int) -> bool:
         log.info("sync_started")
         try:
             with lease.kept_alive():
-                polling.poll(runtime, lease)
+                work = Work.begin(runtime, lease)
+                polling.poll(work)
+                work.note_usage()
                 people.resolve(runtime.database_url, runtime.identity)
         except LeaseLost:
             log.warning("lease_lost")
@@ -59,7 +62,7 @@ def execute(runtime: Runtime, run_id: int) -> bool:
 def _named(error: ConnectorError) -> ConnectorError:
     """Say what a refusal means for the source: an exhausted limit is a reason to wait."""
     if isinstance(error, DailyLimitReached):
-        return WaitingForQuota(str(error), datetime.now(UTC) + polling.QUOTA_PAUSE)
+        return WaitingForQuota(str(error), datetime.now(UTC) + QUOTA_PAUSE)
     return error
 
 

@@ -1,0 +1,87 @@
+"""What every kind of run shares: the source and its org, a fresh plan of an object, and storing rows under the lease."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Self
+
+from sqlmodel import Session
+
+from cdp import fields, ingest
+from cdp.db import transaction
+from cdp.models import Source
+from cdp.records import Batch, Outcome
+from connector import sources, transform
+from connector.client import OrgClient
+from connector.errors import WaitingForQuota
+from connector.objects import SalesforceObject
+from connector.runs import Lease
+from connector.runtime import Runtime
+from connector.transform import Plan
+
+QUOTA_PAUSE = timedelta(minutes=15)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one run works with: the installation, the right to write, the source as it is now, and its org."""
+
+    runtime: Runtime
+    lease: Lease
+    source: Source
+    client: OrgClient
+
+    @classmethod
+    def begin(cls, runtime: Runtime, lease: Lease) -> Self:
+        """Open the source of a claimed run."""
+        with transaction(runtime.database_url) as database:
+            source = database.get_one(Source, lease.source_id)
+        return cls(runtime, lease, source, sources.open_org(runtime, lease.source_id))
+
+    def plan(self, sobject: SalesforceObject) -> Plan:
+        """Describe the object anew, decide what to read, and see that every mapped person field has its column."""
+        types = transform.field_types(self.client.describe(sobject.name))
+        plan = transform.plan(sobject, types, self.source.mapping.get(sobject.name, {}), self.source.permissions)
+        with transaction(self.runtime.database_url) as database:
+            fields.register(database, sorted(plan.layout.fields))
+        return plan
+
+    def guard_quota(self) -> None:
+        """Stop before the configured share of the org's daily calls is exceeded; raises WaitingForQuota."""
+        observed = self.client.observed
+        if observed.used is None or observed.limit is None:
+            return
+        if observed.used >= observed.limit * self.runtime.settings.api_share:
+            raise WaitingForQuota(
+                f"The org has used {observed.used} of {observed.limit} API calls, the share this connector may reach: "
+                "work goes on by itself when usage falls.",
+                observed.server_time + QUOTA_PAUSE,
+            )
+
+    def store(
+        self,
+        database: Session,
+        plan: Plan,
+        chunks: Callable[[], Iterable[bytes]],
+        read_at: datetime,
+        expected: int | None = None,
+    ) -> Outcome:
+        """Store rows and the run's progress in the caller's transaction; raises LeaseLost when it must not commit."""
+        batch = Batch(
+            source_id=self.lease.source_id,
+            org_id=self.source.org_id,
+            object=plan.sobject.name,
+            rank=plan.sobject.rank,
+            layout=plan.layout,
+            read_at=read_at,
+            chunks=chunks,
+        )
+        outcome = ingest.store(database, batch)
+        self.lease.note(database, outcome, expected)
+        return outcome
+
+    def note_usage(self) -> None:
+        """Keep what the org last said of its API calls."""
+        with transaction(self.runtime.database_url) as database:
+            source = database.get_one(Source, self.lease.source_id)
+            source.api_used, source.api_limit = self.client.observed.used, self.client.observed.limit
