@@ -7,11 +7,11 @@ from types import MappingProxyType
 from typing import LiteralString
 
 from psycopg import sql
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 
 from cdp.db import Connection, driver
 from cdp.errors import InvalidField
-from cdp.models import PersonField
+from cdp.models import PersonField, Source
 
 TYPES: MappingProxyType[str, LiteralString] = MappingProxyType(
     {
@@ -63,6 +63,23 @@ class Field:
     def column(self) -> str:
         """The name of the field's column in `record`; in `person` it is the plain name."""
         return f"f_{self.name}"
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Whose value wins: the person fields with their rules, and the sources that `source_priority` puts first, by id.
+
+    Sources that are not in `source_order` follow in the order of connection.
+    """
+
+    fields: tuple[Field, ...]
+    source_order: tuple[int, ...] = ()
+
+
+def rules(session: Session) -> Rules:
+    """Return the rules in force."""
+    preferred = select(Source.id).where(col(Source.priority).is_not(None)).order_by(col(Source.priority))
+    return Rules(registered(session), tuple(one for one in session.exec(preferred) if one is not None))
 
 
 def registered(session: Session) -> tuple[Field, ...]:

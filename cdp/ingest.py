@@ -234,6 +234,7 @@ def _merge(session: Session, batch: Batch) -> Outcome:
     return Outcome(
         read=counts["staged"],
         written=counts["written"],
+        imported=counts["imported"],
         deleted=counts["deleted"],
         skipped=counts["staged"] - counts["written"],
     )
@@ -252,12 +253,12 @@ _MERGE = """
             THEN UPDATE SET read_at = s.read_at, {changes}
         WHEN NOT MATCHED THEN INSERT (handle, source_id, object, record_id, read_at, {names})
             VALUES (s.handle, %(source)s, %(object)s, s.record_id, s.read_at, {given})
-        RETURNING r.handle, r.state
+        RETURNING r.handle, r.state, merge_action() AS action
     ),
     queued AS (INSERT INTO touched (handle) SELECT handle FROM changed),
     healed AS (DELETE FROM quarantine AS q USING pg_temp.stage AS s
                WHERE q.source_id = %(source)s AND q.object = %(object)s AND q.record_id = s.{id})
     SELECT (SELECT count(*) FROM pg_temp.stage) AS staged, count(*) AS written,
-           count(*) FILTER (WHERE state = 'deleted') AS deleted
+           count(*) FILTER (WHERE state = 'deleted') AS deleted, count(*) FILTER (WHERE action = 'INSERT') AS imported
     FROM changed
 """

@@ -63,11 +63,21 @@ class Source(SQLModel, table=True):
     created_at: datetime = _stamp()
     polled_at: datetime | None = _stamp(default=None)
     next_poll_at: datetime = _stamp()
+    priority: int | None = None
     attention: dict[str, str] | None = Field(default=None, sa_column=Column(JSONB(none_as_null=True)))
+    cursor_field: str = Field(default="LastModifiedDate", sa_column_kwargs={"server_default": "LastModifiedDate"})
+    next_sweep_at: datetime | None = _stamp(default=None)
     mapping: dict[str, Any] = _json(dict)
     permissions: dict[str, Any] = _json(dict)
     api_used: int | None = None
     api_limit: int | None = None
+
+    @property
+    def key(self) -> int:
+        """The id of a source that has been stored."""
+        if self.id is None:
+            raise ValueError("the source has not been stored yet")
+        return self.id
 
 
 class PersonField(SQLModel, table=True):
@@ -108,10 +118,14 @@ class Record(SQLModel, table=True):
 
 
 class Touched(SQLModel, table=True):
-    """The resolver's queue: records that changed since people were last brought up to date."""
+    """The resolver's queue: records to bring people up to date with, and what caused it.
+
+    The cause is `records`, `decision` or `erasure`; a decision moves records although nothing they say has changed.
+    """
 
     id: int | None = Field(default=None, sa_column=Column(BigInteger, Identity(), primary_key=True))
     handle: UUID
+    cause: str = Field(default="records", sa_column_kwargs={"server_default": "records"})
 
 
 class Membership(SQLModel, table=True):
@@ -176,6 +190,73 @@ class Run(SQLModel, table=True):
     quarantined: int = _counter()
     error_code: str | None = None
     error: str | None = None
+    note: str | None = None
+    api_calls: int = _counter()
+    options: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB(none_as_null=True)))
+    checkpoint: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB(none_as_null=True)))
+
+
+class RunObject(SQLModel, table=True):
+    """What one run did to one object, in rows: the log is told from it."""
+
+    __tablename__ = "run_object"
+
+    run_id: int = Field(sa_column=Column(ForeignKey("run.id", ondelete="CASCADE"), primary_key=True))
+    object: str = Field(primary_key=True)
+    read: int = 0
+    imported: int = 0
+    updated: int = 0
+    deleted: int = 0
+    skipped: int = 0
+    quarantined: int = 0
+
+
+class ObjectSchema(SQLModel, table=True):
+    """What describe last said of an object: field → type, and since when mapped fields are missing or retyped."""
+
+    __tablename__ = "object_schema"
+
+    source_id: int = Field(sa_column=_source_key(primary_key=True))
+    object: str = Field(primary_key=True)
+    fingerprint: str
+    fields: dict[str, str] = _json(dict)
+    seen_at: datetime = _stamp()
+
+
+class Finding(SQLModel, table=True):
+    """Something about a source that a person should know or mend while work goes on; gone once it holds no more."""
+
+    source_id: int = Field(sa_column=_source_key(primary_key=True))
+    object: str = Field(primary_key=True)
+    code: str = Field(primary_key=True)
+    subject: str = Field(primary_key=True)
+    message: str
+    remedy: str
+    since: datetime = _stamp()
+
+
+class SweepRow(SQLModel, table=True):
+    """One row that a sweep saw in Salesforce: its id, its version, and whether it is in the recycle bin."""
+
+    __tablename__ = "sweep_row"
+
+    run_id: int = Field(primary_key=True)
+    object: str = Field(primary_key=True)
+    record_id: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
+    version_at: datetime = _stamp()
+    is_deleted: bool
+
+
+class SweepHealed(SQLModel, table=True):
+    """One difference that a sweep found and healed."""
+
+    __tablename__ = "sweep_healed"
+
+    run_id: int = Field(sa_column=Column(ForeignKey("run.id", ondelete="CASCADE"), primary_key=True))
+    object: str = Field(primary_key=True)
+    record_id: str = Field(primary_key=True)
+    difference: str
+    outcome: str
 
 
 class Cursor(SQLModel, table=True):

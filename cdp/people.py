@@ -4,15 +4,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
-from psycopg import sql
 from psycopg.types.json import Jsonb
+from sqlalchemy import Connection as EngineConnection
 from sqlmodel import Session
 
-from cdp import merging
+from cdp import feed, merging
 from cdp.db import Connection, driver, engine, explained
-from cdp.fields import Field, registered
+from cdp.fields import Rules, rules
 from cdp.merging import Identity
-from cdp.survivorship import PRECEDENCE, winner
+from cdp.profiles import store_people
 
 RESOLVER_LOCK = 0x0C_D9  # the one advisory lock of the product: a single resolver at a time
 REBUILD_SHARE = 0.5  # above this share of touched records, working from everything is cheaper
@@ -34,18 +34,19 @@ def resolve(url: str, identity: Identity) -> Resolution:
     """
     with _resolver_session(url) as session:
         connection = driver(session)
-        fields = registered(session)
+        in_force = rules(session)
         touched = _count_touched(connection)
-        everything = _configuration_changed(connection, identity, fields) or (
-            touched > 0 and _mostly_touched(connection, touched)
-        )
+        changed = configuration_changed(connection, identity, in_force)
+        everything = changed or (touched > 0 and _mostly_touched(connection, touched))
         if not touched and not everything:
             return Resolution(0, 0, 0)
         _work_out_groups(connection, identity, everything=everything)
+        feed.note_passages(connection, everything=everything)
         _store_membership(connection, everything=everything)
-        written, removed = _store_people(connection, fields)
+        written, removed = store_people(connection, in_force)
+        feed.write(connection, "configuration" if changed and not touched else "records")
         connection.execute("DELETE FROM touched")
-        _remember_configuration(connection, identity, fields)
+        _remember_configuration(connection, identity, in_force)
         return Resolution(touched, written, removed)
 
 
@@ -56,14 +57,21 @@ def _resolver_session(url: str) -> Iterator[Session]:
         connection.exec_driver_sql("SELECT pg_advisory_lock(%s)", (RESOLVER_LOCK,))
         connection.commit()
         try:
-            with Session(connection.execution_options(isolation_level="REPEATABLE READ")) as session, session.begin():
-                session.connection().exec_driver_sql("SET LOCAL work_mem = '128MB'")
-                session.connection().exec_driver_sql("SET LOCAL max_parallel_workers_per_gather = 0")
+            with snapshot(connection) as session:
                 yield session
         finally:
             connection.rollback()
             connection.exec_driver_sql("SELECT pg_advisory_unlock(%s)", (RESOLVER_LOCK,))
             connection.commit()
+
+
+@contextmanager
+def snapshot(connection: EngineConnection) -> Iterator[Session]:
+    """Open a session that sees one state of the database throughout, with memory for working on many people."""
+    with Session(connection.execution_options(isolation_level="REPEATABLE READ")) as session, session.begin():
+        session.connection().exec_driver_sql("SET LOCAL work_mem = '128MB'")
+        session.connection().exec_driver_sql("SET LOCAL max_parallel_workers_per_gather = 0")
+        yield session
 
 
 def _count_touched(connection: Connection) -> int:
@@ -79,35 +87,36 @@ def _mostly_touched(connection: Connection, touched: int) -> bool:
     return touched > REBUILD_SHARE * (int(row[0]) if row else 0)
 
 
-def _configuration(identity: Identity, fields: tuple[Field, ...]) -> dict[str, object]:
+def _configuration(identity: Identity, in_force: Rules) -> dict[str, object]:
     return {
         "max_records_per_key": identity.max_records_per_key,
         "never_merge": sorted(identity.never_merge),
-        "fields": [asdict(field) for field in fields],
+        "fields": [asdict(field) for field in in_force.fields],
+        "source_order": list(in_force.source_order),
     }
 
 
-def _configuration_changed(connection: Connection, identity: Identity, fields: tuple[Field, ...]) -> bool:
+def configuration_changed(connection: Connection, identity: Identity, in_force: Rules) -> bool:
+    """Tell whether people were last computed under another configuration than this."""
     row = connection.execute("SELECT configuration FROM people_state").fetchone()
-    return row is None or row[0] != _configuration(identity, fields)
+    return row is None or row[0] != _configuration(identity, in_force)
 
 
-def _remember_configuration(connection: Connection, identity: Identity, fields: tuple[Field, ...]) -> None:
+def _remember_configuration(connection: Connection, identity: Identity, in_force: Rules) -> None:
     connection.execute(
         """
         INSERT INTO people_state (id, configuration) VALUES (1, %(configuration)s)
         ON CONFLICT (id) DO UPDATE SET configuration = excluded.configuration
         WHERE people_state.configuration <> excluded.configuration
         """,
-        {"configuration": Jsonb(_configuration(identity, fields))},
+        {"configuration": Jsonb(_configuration(identity, in_force))},
     )
 
 
 def _work_out_groups(connection: Connection, identity: Identity, *, everything: bool) -> None:
     merging.create_workspace(connection)
-    merging.read_fresh(connection, identity, everything=everything)
     if everything:
-        merging.scope_everything(connection)
+        merging.scope_everything(connection, identity)
     else:
         merging.scope_touched(connection, identity)
     merging.group(connection, identity, everything=everything)
@@ -116,7 +125,7 @@ def _work_out_groups(connection: Connection, identity: Identity, *, everything: 
 def _store_membership(connection: Connection, *, everything: bool) -> None:
     """Lay the new groups over the membership and note in `dirty` every person that may look different now."""
     connection.execute("CREATE TEMP TABLE dirty (person_id uuid) ON COMMIT DROP")
-    connection.execute(_DIRTY, {"everything": everything})
+    connection.execute(_ALL_DIRTY if everything else _DIRTY)
     connection.execute("""
         MERGE INTO membership AS m USING member AS n ON m.handle = n.handle
         WHEN MATCHED AND (m.person_id, m.email_key, m.link) IS DISTINCT FROM (n.person_id, n.email_key, n.link)
@@ -124,72 +133,27 @@ def _store_membership(connection: Connection, *, everything: bool) -> None:
         WHEN NOT MATCHED THEN INSERT (handle, person_id, email_key, link)
             VALUES (n.handle, n.person_id, n.email_key, n.link)
     """)
-    connection.execute(_GONE, {"everything": everything})
+    connection.execute(_ALL_GONE if everything else _GONE)
     connection.execute("CREATE UNIQUE INDEX ON dirty (person_id); ANALYZE dirty")
 
 
 # Read before the membership changes: people that lose a record are dirty as well as those that gain one.
 _DIRTY = """
     INSERT INTO dirty
-    SELECT m.person_id FROM membership AS m JOIN touched USING (handle)
-    UNION SELECT m.person_id FROM membership AS m JOIN member AS n USING (handle) WHERE m.person_id <> n.person_id
-    UNION SELECT n.person_id FROM member AS n LEFT JOIN membership AS m USING (handle)
-          WHERE %(everything)s OR m.person_id IS DISTINCT FROM n.person_id
-                OR m.email_key IS DISTINCT FROM n.email_key
-    UNION SELECT m.person_id FROM membership AS m
-          WHERE %(everything)s AND NOT EXISTS (SELECT FROM member AS n WHERE n.handle = m.handle)
+    SELECT m.person_id FROM queued JOIN membership AS m USING (handle)
+    UNION SELECT n.person_id FROM member AS n JOIN membership AS m USING (handle)
+          WHERE m.email_key IS DISTINCT FROM n.email_key
+    UNION SELECT old_id FROM passage WHERE old_id IS NOT NULL
+    UNION SELECT new_id FROM passage WHERE new_id IS NOT NULL
+"""
+_ALL_DIRTY = """
+    INSERT INTO dirty
+    SELECT person_id FROM member UNION SELECT old_id FROM passage WHERE old_id IS NOT NULL
 """
 _GONE = """
-    DELETE FROM membership AS m
-    WHERE NOT EXISTS (SELECT FROM member AS n WHERE n.handle = m.handle)
-      AND (%(everything)s OR m.handle IN (SELECT handle FROM moved))
+    DELETE FROM membership AS m USING moved AS v
+    WHERE m.handle = v.handle AND NOT EXISTS (SELECT FROM member AS n WHERE n.handle = m.handle)
 """
-
-
-def _profiles(fields: tuple[Field, ...]) -> sql.Composed:
-    """Return the query that lays the records of each dirty person over one another in order of precedence."""
-    winners = [sql.SQL("{} AS {}").format(winner(field), sql.Identifier(field.name)) for field in fields]
-    columns = [sql.SQL(", r.{}").format(sql.Identifier(field.column)) for field in fields]
-    return sql.SQL(
-        """
-        SELECT person_id, max(email_key) FILTER (WHERE handle = person_id) AS email,
-               bool_and(email_permission) AS email_permission, bool_and(sms_permission) AS sms_permission,
-               min(created_at) AS created_at, max(modified_at) AS updated_at {winners}
-        FROM (
-            SELECT m.person_id, m.email_key, r.handle, r.email_permission, r.sms_permission, r.created_at,
-                   r.modified_at, r.rank, r.source_id, r.record_id {columns}
-            FROM dirty JOIN membership AS m USING (person_id) JOIN record AS r ON r.handle = m.handle
-            ORDER BY m.person_id, {precedence}
-        ) AS laid GROUP BY person_id
-        """
-    ).format(
-        winners=sql.SQL("").join(sql.SQL(", {}").format(item) for item in winners),
-        columns=sql.SQL("").join(columns),
-        precedence=PRECEDENCE,
-    )
-
-
-def _store_people(connection: Connection, fields: tuple[Field, ...]) -> tuple[int, int]:
-    names = ["email", "email_permission", "sms_permission", "created_at", "updated_at", *(f.name for f in fields)]
-    identifiers = [sql.Identifier(name) for name in names]
-    connection.execute("SET LOCAL enable_hashagg = off")  # the winners rely on the order of the sorted rows
-    written = connection.execute(
-        sql.SQL(
-            """
-            MERGE INTO person AS p USING ({profiles}) AS s ON p.person_id = s.person_id
-            WHEN MATCHED AND ROW({stored}) IS DISTINCT FROM ROW({given}) THEN UPDATE SET {changes}
-            WHEN NOT MATCHED THEN INSERT (person_id, {names}) VALUES (s.person_id, {given})
-            """
-        ).format(
-            profiles=_profiles(fields),
-            stored=sql.SQL(", ").join(sql.SQL("p.{}").format(name) for name in identifiers),
-            given=sql.SQL(", ").join(sql.SQL("s.{}").format(name) for name in identifiers),
-            changes=sql.SQL(", ").join(sql.SQL("{0} = s.{0}").format(name) for name in identifiers),
-            names=sql.SQL(", ").join(identifiers),
-        )
-    ).rowcount
-    removed = connection.execute("""
-        DELETE FROM person AS p USING dirty AS d
-        WHERE p.person_id = d.person_id AND NOT EXISTS (SELECT FROM membership AS m WHERE m.person_id = p.person_id)
-    """).rowcount
-    return written, removed
+_ALL_GONE = """
+    DELETE FROM membership AS m WHERE NOT EXISTS (SELECT FROM member AS n WHERE n.handle = m.handle)
+"""

@@ -1,7 +1,7 @@
 """What a batch of rows is: which column of the CSV means what, told without a word of Salesforce."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 from typing import LiteralString
@@ -77,19 +77,15 @@ class Batch:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a batch, in rows."""
+    """What became of a batch, in rows: `written` were `imported` (new here) or changed; deletions are among them."""
 
     read: int = 0
     written: int = 0
+    imported: int = 0
     deleted: int = 0
     skipped: int = 0
     quarantined: int = 0
 
     def __add__(self, other: "Outcome") -> "Outcome":
-        return Outcome(
-            self.read + other.read,
-            self.written + other.written,
-            self.deleted + other.deleted,
-            self.skipped + other.skipped,
-            self.quarantined + other.quarantined,
-        )
+        mine, theirs = asdict(self), asdict(other)
+        return Outcome(**{name: mine[name] + theirs[name] for name in mine})

@@ -8,7 +8,7 @@ from typing import Any, LiteralString
 
 from psycopg import sql
 
-from cdp.fields import Field
+from cdp.fields import Field, Rules
 from cdp.normalize import SPACES
 
 # Newest first; ties by kind of record, then by the order of connection, then by id: a total order.
@@ -17,7 +17,7 @@ PRECEDENCE = sql.SQL("r.modified_at DESC, r.rank, r.source_id, r.record_id")
 _RULES: MappingProxyType[str, LiteralString] = MappingProxyType(
     {
         "most_recent": "first_non_null({column})",
-        "source_priority": "first_non_null({column} ORDER BY source_id, modified_at DESC, rank, record_id)",
+        "source_priority": "first_non_null({column} ORDER BY {sources}, modified_at DESC, rank, record_id)",
         "any_true": "bool_or({column})",
         "union": (
             "(SELECT array_agg(DISTINCT item ORDER BY item) FROM unnest(string_to_array(string_agg("
@@ -27,13 +27,19 @@ _RULES: MappingProxyType[str, LiteralString] = MappingProxyType(
 )
 
 
-def winner(field: Field) -> sql.Composed:
+def winner(field: Field, rules: Rules) -> sql.Composed:
     """Return the aggregate over rows sorted by PRECEDENCE that yields the field's value; blank text never wins."""
     column = sql.Identifier(field.column)
-    value = sql.SQL(_RULES[field.rule]).format(column=column)
+    value = sql.SQL(_RULES[field.rule]).format(column=column, sources=_source_place(rules.source_order))
     if field.type != "text":
         return value
     return sql.SQL("{} FILTER (WHERE NOT is_blank({}))").format(value, column)
+
+
+def _source_place(order: Sequence[int]) -> sql.Composable:
+    if not order:
+        return sql.SQL("source_id")
+    return sql.SQL("array_position({}::integer[], source_id), source_id").format(sql.Literal(list(order)))
 
 
 @dataclass(frozen=True)
@@ -61,9 +67,12 @@ class Verdict:
     losers: tuple[Loser, ...]
 
 
-def judge(field: Field, laid: Sequence[Mapping[str, Any]]) -> Verdict | None:
+def judge(field: Field, rules: Rules, laid: Sequence[Mapping[str, Any]]) -> Verdict | None:
     """Explain a field of a person from its records in order of precedence; None when no record has a value."""
-    order = sorted(laid, key=lambda row: row["source_id"]) if field.rule == "source_priority" else list(laid)
+    order = list(laid)
+    if field.rule == "source_priority":
+        place = {source_id: at - len(rules.source_order) for at, source_id in enumerate(rules.source_order)}
+        order.sort(key=lambda row: (place.get(row["source_id"], 0), row["source_id"]))
     if field.rule == "any_true":
         order.sort(key=lambda row: row[field.name] is not True)
     candidates = [row for row in order if not _blank(row[field.name])]

@@ -18,7 +18,6 @@ from connector.errors import (
     DailyLimitReached,
     FieldUnavailable,
     LocatorGone,
-    NeedsAttention,
     ObjectUnavailable,
     QueryTimeout,
     SalesforceError,
@@ -66,6 +65,14 @@ class Answer:
     next_url: str | None
 
 
+@dataclass(frozen=True)
+class Deleted:
+    """Ids from the delete log, and how far back the log still reaches."""
+
+    ids: tuple[str, ...]
+    earliest: datetime
+
+
 @dataclass
 class Observed:
     """What the org's answers tell about itself: its clock, and calls used and allowed in 24 hours."""
@@ -74,6 +81,11 @@ class Observed:
     used: int | None = None
     limit: int | None = None
     calls: int = 0
+
+    def take_calls(self) -> int:
+        """Return the calls made since this was last asked."""
+        taken, self.calls = self.calls, 0
+        return taken
 
     def note(self, response: requests.Response) -> None:
         """Read `Date` and `Sforce-Limit-Info: api-usage=used/limit` from a response."""
@@ -123,15 +135,30 @@ class OrgClient:
 
     def covered_to(self, sobject: str) -> datetime | None:
         """Return `latestDateCovered` of /updated, up to which no transaction is open; None if the org does not say."""
+        answer = self._replication(sobject, "updated", self.observed.server_time)
+        return datetime.fromisoformat(answer["latestDateCovered"]) if answer else None
+
+    def deleted(self, sobject: str, start: datetime) -> Deleted | None:
+        """Return what the delete log has from `start` to now; None if the org does not say.
+
+        It goes back 15 days at most, and less when it is full (getDeleted of the SOAP and REST guides).
+        """
+        answer = self._replication(sobject, "deleted", start)
+        if answer is None:
+            return None
+        ids = tuple(row["id"] for row in answer["deletedRecords"])
+        return Deleted(ids, datetime.fromisoformat(answer["earliestDateAvailable"]))
+
+    def _replication(self, sobject: str, what: str, start: datetime) -> dict[str, Any] | None:
+        """Ask for a span that ends now; it must begin more than a minute before."""
         end = self.observed.server_time
-        span = {"start": soql.stamp(end - timedelta(minutes=2)), "end": soql.stamp(end)}
+        span = {"start": soql.stamp(min(start, end - timedelta(minutes=2))), "end": soql.stamp(end)}
         try:
-            answer = self._json(f"sobjects/{soql.name(sobject)}/updated/", params=span)
-        except (Transient, SessionExpired, NeedsAttention):
+            return self._json(f"sobjects/{soql.name(sobject)}/{what}/", params=span)
+        except (Transient, SessionExpired, DailyLimitReached):
             raise
         except SalesforceError:
             return None
-        return datetime.fromisoformat(answer["latestDateCovered"])
 
     def create_job(self, text: str) -> str:
         """Create a Bulk API 2.0 queryAll job and return its id."""
@@ -199,6 +226,11 @@ class OrgClient:
                 return call(client)
             except Refusal as refusal:
                 raise _refused(int(refusal.status), refusal.content) from None
+
+
+def _worth_repeating(error: Exception) -> bool:
+    """A query that ran too long would do so again; the reader makes it smaller."""
+    return isinstance(error, Transient) and not isinstance(error, QueryTimeout)
 
 
 def _answer(page: Mapping[str, Any]) -> Answer:

@@ -7,14 +7,27 @@ from connector import soql
 
 LAST_MODIFIED = "LastModifiedDate"
 SYSTEM_STAMP = "SystemModstamp"
+SMALLEST_SPLIT = timedelta(minutes=2)
 
 
 @dataclass(frozen=True)
 class Window:
-    """A half-open stretch `[lo, hi)` of the cursor field; `lo` None means from the beginning."""
+    """A half-open stretch `[lo, hi)` of the cursor field; `lo` None means from the beginning.
+
+    An unbounded one is read without its upper bound: what comes early is only read early, and Salesforce has no index
+    for one. The first half of a split window has to be bounded, or it would be no smaller than the whole.
+    """
 
     lo: datetime | None
     hi: datetime
+    bounded: bool = False
+
+    def halves(self) -> "tuple[Window, Window] | None":
+        """Return two windows that together are this one; None when it cannot be made smaller."""
+        if self.lo is None or self.hi - self.lo < SMALLEST_SPLIT:
+            return None
+        middle = (self.lo + (self.hi - self.lo) / 2).replace(microsecond=0)
+        return Window(self.lo, middle, bounded=True), Window(middle, self.hi, bounded=self.bounded)
 
 
 def next_window(
@@ -34,24 +47,27 @@ def next_window(
 
 @dataclass(frozen=True)
 class Pass:
-    """One query over a window: `field` orders it and carries its keyset, `condition` selects its rows.
-
-    There is no upper bound: what comes early is only read early, and Salesforce has no index for one.
-    """
+    """One query over a window: `field` orders it and carries its keyset, `condition` selects its rows."""
 
     name: str
     field: str
     condition: str
 
 
-def passes(window: Window, *, has_system_stamp: bool) -> tuple[Pass, ...]:
+def passes(window: Window, *, cursor_field: str, has_system_stamp: bool) -> tuple[Pass, ...]:
     """Return the queries that together see every change of a window.
 
     Automation, deletion and system work may move SystemModstamp and leave LastModifiedDate alone (Help 000387261): the
-    second pass, the drift poll, reads just those rows. The first window reads everything anyway.
+    second pass, the drift poll, reads just those rows. SystemModstamp as the cursor sees both in one pass, and the
+    first window reads everything anyway.
     """
-    main = Pass("main", LAST_MODIFIED, soql.since(LAST_MODIFIED, window.lo))
-    if window.lo is None or not has_system_stamp:
+    field = cursor_field if has_system_stamp else LAST_MODIFIED
+    main = Pass("main", field, _span(field, window))
+    if window.lo is None or field == SYSTEM_STAMP or not has_system_stamp:
         return (main,)
-    drifted = soql.both(soql.since(SYSTEM_STAMP, window.lo), soql.before(LAST_MODIFIED, window.lo))
+    drifted = soql.both(_span(SYSTEM_STAMP, window), soql.before(LAST_MODIFIED, window.lo))
     return main, Pass("drift", SYSTEM_STAMP, drifted)
+
+
+def _span(field: str, window: Window) -> str:
+    return soql.both(soql.since(field, window.lo), soql.before(field, window.hi) if window.bounded else "")

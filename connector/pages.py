@@ -12,9 +12,8 @@ from typing import IO, Any
 
 from connector import soql, transform
 from connector.client import Answer, OrgClient
-from connector.cursors import Pass, Window
-from connector.errors import LocatorGone, ObjectUnavailable, SalesforceError, Transient
-from connector.transform import Plan
+from connector.cursors import Pass
+from connector.errors import LocatorGone, ObjectUnavailable, QueryTimeout, SalesforceError, Transient
 
 BULK_PAGE = 50_000
 CHUNK = 1 << 18
@@ -36,16 +35,27 @@ class Page:
     announced: int | None
     expected: int | None
 
+    def check(self, rows: int) -> None:
+        """Compare the rows that were read with those announced; raises Transient when they are not the same."""
+        if self.announced is not None and rows != self.announced:
+            words = f"A page had {rows} rows instead of {self.announced}: it is read again."
+            raise Transient("short_page", words)
+
 
 @dataclass(frozen=True)
 class Reading:
-    """What is being read: the plan of an object, and one pass over a window."""
+    """What is being read: fields of an object, in one pass over a window.
+
+    `counted` asks for the number of rows first, to choose the transport: for passes that no index narrows.
+    """
 
     client: OrgClient
-    plan: Plan
-    window: Window
+    sobject: str
+    fields: tuple[str, ...]
     part: Pass
     bulk_threshold: int
+    counted: bool
+    bulk_page: int = BULK_PAGE
 
 
 def pages(reading: Reading, checkpoint: Checkpoint | None) -> Iterator[Page]:
@@ -58,10 +68,14 @@ def _transport(reading: Reading, checkpoint: Checkpoint | None) -> Iterator[Page
         return _resumed_job(reading, checkpoint)
     if checkpoint:
         return _rest(reading, _after(checkpoint))
-    if reading.window.lo is None:
-        total = reading.client.count(reading.plan.sobject.name, reading.part.condition)
-        return _bulk(reading) if total > reading.bulk_threshold else _rest(reading)
-    return _rest(reading)
+    return _bulk(reading) if reading.counted and _is_large(reading) else _rest(reading)
+
+
+def _is_large(reading: Reading) -> bool:
+    try:
+        return reading.client.count(reading.sobject, reading.part.condition) > reading.bulk_threshold
+    except QueryTimeout:
+        return True
 
 
 def _after(checkpoint: Checkpoint) -> tuple[datetime, str]:
@@ -99,11 +113,11 @@ def _ask(reading: Reading, after: tuple[datetime, str] | None) -> Answer:
     field = reading.part.field
     condition = soql.both(reading.part.condition, soql.following(field, after) if after else "")
     order = (field, "Id")
-    return reading.client.query(soql.select(reading.plan.sobject.name, reading.plan.fields, condition, order))
+    return reading.client.query(soql.select(reading.sobject, reading.fields, condition, order))
 
 
 def _rest_page(reading: Reading, answer: Answer, expected: int) -> Page:
-    rows = transform.csv_rows(reading.plan.fields, answer.records)
+    rows = transform.csv_rows(reading.fields, answer.records)
     last = answer.records[-1] if answer.records else {}
     return Page(
         chunks=lambda: (rows,),
@@ -117,7 +131,7 @@ def _rest_page(reading: Reading, answer: Answer, expected: int) -> Page:
 
 def _bulk(reading: Reading) -> Iterator[Page]:
     """Read by a Bulk API 2.0 job; by REST when the org refuses bulk queries."""
-    text = soql.select(reading.plan.sobject.name, reading.plan.fields, reading.part.condition)
+    text = soql.select(reading.sobject, reading.fields, reading.part.condition)
     try:
         job_id = reading.client.create_job(text)
     except Transient:
@@ -141,7 +155,7 @@ def _resumed_job(reading: Reading, checkpoint: Checkpoint) -> Iterator[Page]:
 def _job_pages(reading: Reading, job_id: str, locator: str | None) -> Iterator[Page]:
     expected = _await_job(reading.client, job_id)
     while True:
-        file, announced, following = reading.client.job_page(job_id, locator, BULK_PAGE)
+        file, announced, following = reading.client.job_page(job_id, locator, reading.bulk_page)
         yield _bulk_page(reading, file, announced, expected, {"job": job_id, "locator": following})
         if following is None:
             return
@@ -163,7 +177,7 @@ def _await_job(client: OrgClient, job_id: str) -> int | None:
 def _bulk_page(
     reading: Reading, file: IO[bytes], announced: int | None, expected: int | None, checkpoint: Checkpoint
 ) -> Page:
-    start = _after_header(file, reading.plan.fields)
+    start = _after_header(file, reading.fields)
 
     def chunks() -> Iterator[bytes]:
         file.seek(start)

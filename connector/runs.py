@@ -6,9 +6,11 @@ import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Any
 
+from psycopg.types.json import Jsonb
 from sqlmodel import Session
 
 from cdp.db import driver, rows, transaction
@@ -29,13 +31,15 @@ class Lease:
     source_id: int
     kind: str
     epoch: int
+    options: dict[str, Any]
 
-    def note(self, session: Session, outcome: Outcome, expected: int | None = None) -> None:
+    def note(self, session: Session, sobject: str, outcome: Outcome, expected: int | None = None) -> None:
         """Add what a page did to the run's progress, in the page's own transaction, and keep the lease.
 
         Raises:
             LeaseLost: another worker owns the run now; the caller's transaction must not commit.
         """
+        counts = asdict(outcome) | {"run": self.run_id, "object": sobject}
         done = driver(session).execute(
             """
             UPDATE run SET read = read + %(read)s, written = written + %(written)s, skipped = skipped + %(skipped)s,
@@ -44,10 +48,11 @@ class Lease:
                    lease_until = now() + make_interval(secs => %(seconds)s)
             WHERE id = %(run)s AND epoch = %(epoch)s AND state = 'running'
             """,
-            vars(outcome) | {"expected": expected, "run": self.run_id, "epoch": self.epoch, "seconds": LEASE_SECONDS},
+            counts | {"expected": expected, "epoch": self.epoch, "seconds": LEASE_SECONDS},
         )
         if done.rowcount != 1:
             raise LeaseLost(f"Run {self.run_id} has another owner now; nothing was written.")
+        driver(session).execute(_NOTE_OBJECT, counts)
 
     def finish(
         self, state: str, *, code: str | None = None, error: str | None = None, resume_at: datetime | None = None
@@ -108,30 +113,41 @@ class Lease:
         )
 
 
+_NOTE_OBJECT = """
+    INSERT INTO run_object AS o (run_id, object, read, imported, updated, deleted, skipped, quarantined)
+    VALUES (%(run)s, %(object)s, %(read)s, %(imported)s, %(written)s - %(imported)s - %(deleted)s, %(deleted)s,
+            %(skipped)s, %(quarantined)s)
+    ON CONFLICT (run_id, object) DO UPDATE
+        SET read = o.read + excluded.read, imported = o.imported + excluded.imported,
+            updated = o.updated + excluded.updated, deleted = o.deleted + excluded.deleted,
+            skipped = o.skipped + excluded.skipped, quarantined = o.quarantined + excluded.quarantined
+"""
+
+
 def owner_name() -> str:
     """Return a name for this process that no other has."""
     return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
 
 
-def request(url: str, source_id: int, kind: str) -> int:
-    """Ask for a run of this kind and return its id: the open one if there is one, else a new one."""
+def request(url: str, source_id: int, kind: str, options: dict[str, Any] | None = None) -> int:
+    """Ask for a run of a kind (see `sync.KINDS`) and return its id: the open one if there is one, else a new one."""
     with transaction(url) as session:
         found = (
             driver(session)
             .execute(
                 """
             WITH asked AS (
-                INSERT INTO run (source_id, kind) VALUES (%(source)s, %(kind)s)
+                INSERT INTO run (source_id, kind, options) VALUES (%(source)s, %(kind)s, %(options)s)
                 ON CONFLICT (source_id, kind) WHERE state IN ('queued', 'running', 'waiting') DO NOTHING RETURNING id
             )
             SELECT id FROM asked UNION ALL
             SELECT id FROM run WHERE source_id = %(source)s AND kind = %(kind)s AND state = ANY(%(open)s) LIMIT 1
             """,
-                {"source": source_id, "kind": kind, "open": list(OPEN_STATES)},
+                {"source": source_id, "kind": kind, "options": Jsonb(options or {}), "open": list(OPEN_STATES)},
             )
             .fetchone()
         )
-    return int(found[0]) if found else request(url, source_id, kind)
+    return int(found[0]) if found else request(url, source_id, kind, options)
 
 
 def claim(url: str, run_id: int, owner: str) -> Lease | None:
@@ -145,29 +161,32 @@ def claim(url: str, run_id: int, owner: str) -> Lease | None:
                    lease_until = now() + make_interval(secs => %(seconds)s)
             WHERE id = %(run)s AND (state = 'queued' OR (state = 'running' AND lease_until < now())
                                     OR (state = 'waiting' AND resume_at <= now()))
-            RETURNING source_id, kind, epoch
+            RETURNING source_id, kind, epoch, coalesce(options, '{}') AS options
             """,
             {"run": run_id, "owner": owner, "seconds": LEASE_SECONDS},
         )
     return Lease(url, run_id, **taken[0]) if taken else None
 
 
-def due(url: str) -> list[int]:
-    """Queue a poll for every connected source whose time has come, and return the ids of all runs that are free."""
+def due(url: str, sweep_interval: int) -> list[int]:
+    """Queue the polls and sweeps whose time has come (seconds between sweeps), and return the ids of all free runs."""
     with transaction(url) as session:
         connection = driver(session)
-        connection.execute("""
-            INSERT INTO run (source_id, kind) SELECT id, 'poll' FROM source
-            WHERE state = 'connected' AND next_poll_at <= now() AND attention IS NULL
-            ON CONFLICT (source_id, kind) WHERE state IN ('queued', 'running', 'waiting') DO NOTHING
-        """)
-        return [
-            row["id"]
-            for row in rows(
-                connection,
-                """
-                SELECT id FROM run WHERE state = 'queued' OR (state = 'running' AND lease_until < now())
-                                      OR (state = 'waiting' AND resume_at <= now()) ORDER BY id
-                """,
-            )
-        ]
+        connection.execute(_QUEUE_DUE, {"interval": sweep_interval})
+        return [row["id"] for row in rows(connection, _FREE)]
+
+
+# A source that needs attention is left alone until a person has mended it.
+_QUEUE_DUE = """
+    INSERT INTO run (source_id, kind)
+    SELECT id, 'poll' FROM source WHERE state = 'connected' AND attention IS NULL AND next_poll_at <= now()
+    UNION ALL
+    SELECT id, 'sweep' FROM source WHERE state = 'connected' AND attention IS NULL
+        AND coalesce(next_sweep_at, created_at + make_interval(secs => %(interval)s)) <= now()
+    ON CONFLICT (source_id, kind) WHERE state IN ('queued', 'running', 'waiting') DO NOTHING
+"""
+_FREE = """
+    SELECT id FROM run WHERE state = 'queued' OR (state = 'running' AND lease_until < now())
+                          OR (state = 'waiting' AND resume_at <= now())
+    ORDER BY kind <> 'poll', id
+"""

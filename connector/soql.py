@@ -43,6 +43,11 @@ def following(field: str, after: tuple[datetime, str]) -> str:
     return f"({name(field)} > {moment} OR ({name(field)} = {moment} AND Id > {last}))"
 
 
+def among(ids: Sequence[str]) -> str:
+    """Return the condition that a record is one of those with the ids."""
+    return f"Id IN ({', '.join(map(record_id, ids))})"
+
+
 def both(*conditions: str) -> str:
     """Join conditions by AND; empty ones say nothing."""
     return " AND ".join(condition for condition in conditions if condition)

@@ -1,13 +1,15 @@
 """Carrying out a run: claim, read, bring people up to date, and note how it ended."""
 
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
 from cdp import people
-from cdp.db import driver, transaction
+from cdp.db import transaction
 from cdp.errors import CdpError, LeaseLost
-from connector import polling, runs, sources
+from cdp.models import Source
+from connector import polling, runs, sources, sweeping
 from connector.errors import (
     ConnectorError,
     DailyLimitReached,
@@ -21,6 +23,7 @@ from connector.runtime import Runtime
 from connector.work import QUOTA_PAUSE, Work
 
 RETRY_AFTER = 30
+KINDS: Mapping[str, Callable[[Work], None]] = {"poll": polling.poll, "resync": polling.poll, "sweep": sweeping.sweep}
 log = structlog.get_logger()
 
 
@@ -37,9 +40,7 @@ def execute(runtime: Runtime, run_id: int) -> bool:
         log.info("sync_started")
         try:
             with lease.kept_alive():
-                work = Work.begin(runtime, lease)
-                polling.poll(work)
-                work.note_usage()
+                _read(Work.begin(runtime, lease))
                 people.resolve(runtime.database_url, runtime.identity)
         except LeaseLost:
             log.warning("lease_lost")
@@ -59,6 +60,13 @@ def execute(runtime: Runtime, run_id: int) -> bool:
     return True
 
 
+def _read(work: Work) -> None:
+    try:
+        KINDS[work.lease.kind](work)
+    finally:
+        work.note_usage()
+
+
 def _named(error: ConnectorError) -> ConnectorError:
     """Say what a refusal means for the source: an exhausted limit is a reason to wait."""
     if isinstance(error, DailyLimitReached):
@@ -75,19 +83,26 @@ def _note_failure(runtime: Runtime, lease: Lease, error: ConnectorError) -> None
     lease.finish("failed", code=code, error=str(error))
     if isinstance(error, NeedsAttention):
         sources.need_attention(runtime, lease.source_id, error)
-    _schedule(runtime, lease, RETRY_AFTER if isinstance(error, Transient) else runtime.settings.poll_interval)
+    _schedule(runtime, lease, RETRY_AFTER if isinstance(error, Transient) else _interval(runtime, lease))
 
 
 def _note_success(runtime: Runtime, lease: Lease) -> None:
     lease.finish("succeeded")
     log.info("sync_completed")
     sources.need_attention(runtime, lease.source_id, None)
-    _schedule(runtime, lease, runtime.settings.poll_interval)
+    _schedule(runtime, lease, _interval(runtime, lease))
+
+
+def _interval(runtime: Runtime, lease: Lease) -> int:
+    return runtime.settings.sweep_interval if lease.kind == "sweep" else runtime.settings.poll_interval
 
 
 def _schedule(runtime: Runtime, lease: Lease, seconds: float) -> None:
+    """Say when the same kind of work is due again."""
     with transaction(runtime.database_url) as database:
-        driver(database).execute(
-            "UPDATE source SET next_poll_at = now() + make_interval(secs => %s) WHERE id = %s",
-            (seconds, lease.source_id),
-        )
+        source = database.get_one(Source, lease.source_id)
+        moment = datetime.now(UTC) + timedelta(seconds=seconds)
+        if lease.kind == "sweep":
+            source.next_sweep_at = moment
+        else:
+            source.next_poll_at = moment

@@ -58,7 +58,7 @@ class FleetTask(Task):  # type: ignore[misc]  # Celery has no types
 @app.task(name="connector.tick", base=FleetTask)  # type: ignore[untyped-decorator]
 def tick() -> None:
     """Send the id of every run that is free; a lost, late or doubled message changes nothing."""
-    for run_id in runs.due(runtime().database_url):
+    for run_id in runs.due(runtime().database_url, runtime().settings.sweep_interval):
         send(run_id)
     people.resolve(runtime().database_url, runtime().identity)
 

@@ -31,11 +31,15 @@ FieldMapping = Mapping[str, Mapping[str, str]]
 
 @dataclass(frozen=True)
 class Plan:
-    """How one object is read: the fields to select, the layout they make, and mapped fields that are not there."""
+    """How one object is read: the layout of the selected fields, mapped fields that are not there, and `volatile` ones.
+
+    A volatile field, a formula or another object's, changes without moving any stamp of the row that shows it.
+    """
 
     sobject: SalesforceObject
     layout: Layout
     missing: tuple[str, ...]
+    volatile: tuple[str, ...] = ()
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -46,6 +50,11 @@ class Plan:
 def field_types(describe: Mapping[str, Any]) -> dict[str, str]:
     """Return field name → type of a describe answer (`fields[].name`, `fields[].type`)."""
     return {field["name"]: field["type"] for field in describe["fields"]}
+
+
+def calculated(describe: Mapping[str, Any]) -> frozenset[str]:
+    """Return the fields whose values are formulas."""
+    return frozenset(field["name"] for field in describe["fields"] if field["calculated"])
 
 
 def default_mapping(sobject: SalesforceObject, types: FieldTypes) -> dict[str, dict[str, str]]:
@@ -65,7 +74,13 @@ def person_field(field: str, target: Mapping[str, str], types: FieldTypes) -> Fi
     return Field(target["to"], PERSON_TYPES.get(types[field], "text"), target.get("rule", "most_recent"))
 
 
-def plan(sobject: SalesforceObject, types: FieldTypes, mapping: FieldMapping, permissions: Mapping[str, Any]) -> Plan:
+def plan(
+    sobject: SalesforceObject,
+    types: FieldTypes,
+    mapping: FieldMapping,
+    permissions: Mapping[str, Any],
+    formulas: frozenset[str] = frozenset(),
+) -> Plan:
     """Decide what to read of an object now.
 
     A mapped field that describe does not show is left out of the layout, so its stored values stay as they are.
@@ -88,7 +103,8 @@ def plan(sobject: SalesforceObject, types: FieldTypes, mapping: FieldMapping, pe
     layout = Layout(
         tuple(dict.fromkeys(used)), MappingProxyType(fixed), MappingProxyType(fields), MappingProxyType(consent)
     )
-    return Plan(sobject, layout, tuple(sorted(name for name in mapping if name not in types)))
+    missing = tuple(sorted(name for name in mapping if name not in types))
+    return Plan(sobject, layout, missing, tuple(sorted(set(layout.columns) & formulas - set(fixed.values()))))
 
 
 def _consent(sobject: str, types: FieldTypes, permissions: Mapping[str, Any]) -> dict[str, Consent]:

@@ -1,4 +1,4 @@
-"""What every kind of run shares: the source and its org, a fresh plan of an object, and storing rows under the lease."""
+"""What every kind of run shares: the source and its org, a fresh plan of an object, and storing under the lease."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -9,14 +9,15 @@ from sqlmodel import Session
 
 from cdp import fields, ingest
 from cdp.db import transaction
-from cdp.models import Source
+from cdp.models import Run, Source
 from cdp.records import Batch, Outcome
-from connector import sources, transform
+from connector import schemas, sources, transform
 from connector.client import OrgClient
 from connector.errors import WaitingForQuota
 from connector.objects import SalesforceObject
 from connector.runs import Lease
 from connector.runtime import Runtime
+from connector.schemas import Drift
 from connector.transform import Plan
 
 QUOTA_PAUSE = timedelta(minutes=15)
@@ -38,13 +39,17 @@ class Work:
             source = database.get_one(Source, lease.source_id)
         return cls(runtime, lease, source, sources.open_org(runtime, lease.source_id))
 
-    def plan(self, sobject: SalesforceObject) -> Plan:
-        """Describe the object anew, decide what to read, and see that every mapped person field has its column."""
-        types = transform.field_types(self.client.describe(sobject.name))
-        plan = transform.plan(sobject, types, self.source.mapping.get(sobject.name, {}), self.source.permissions)
+    def plan(self, sobject: SalesforceObject) -> tuple[Plan, Drift]:
+        """Describe the object anew and decide what to read; every mapped person field gets its column."""
+        describe = self.client.describe(sobject.name)
+        types = transform.field_types(describe)
         with transaction(self.runtime.database_url) as database:
+            drift = schemas.note(database, self.source, sobject, types, self.client.observed.server_time)
+            mapping = self.source.mapping.get(sobject.name, {})
+            readable = {name: target for name, target in mapping.items() if name not in drift.frozen}
+            plan = transform.plan(sobject, types, readable, self.source.permissions, transform.calculated(describe))
             fields.register(database, sorted(plan.layout.fields))
-        return plan
+        return plan, drift
 
     def guard_quota(self) -> None:
         """Stop before the configured share of the org's daily calls is exceeded; raises WaitingForQuota."""
@@ -77,11 +82,12 @@ class Work:
             chunks=chunks,
         )
         outcome = ingest.store(database, batch)
-        self.lease.note(database, outcome, expected)
+        self.lease.note(database, plan.sobject.name, outcome, expected)
         return outcome
 
     def note_usage(self) -> None:
-        """Keep what the org last said of its API calls."""
+        """Keep what the org last said of its API calls, and how many this run has made."""
         with transaction(self.runtime.database_url) as database:
+            database.get_one(Run, self.lease.run_id).api_calls += self.client.observed.take_calls()
             source = database.get_one(Source, self.lease.source_id)
             source.api_used, source.api_limit = self.client.observed.used, self.client.observed.limit

@@ -11,7 +11,7 @@ from cdp.db import transaction
 from connector.cli.app import Json, app
 from connector.cli.looking import show_profile
 from connector.cli.output import console, hints, print_json, table
-from connector.cli.syncing import sync_sources
+from connector.cli.syncing import run_sources
 from connector.errors import ConnectorError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def demo(
     with play.stage(leads, contacts) as on:
         _tell("Connecting both orgs and reading them with the worker …")
         play.connect(on)
-        sync_sources(on.runtime, None, here=False)
+        run_sources(on.runtime, None, "poll", here=False)
         before = play.profiles(on)
         hero, counts = _show_people(on)
         _tell("Editing both orgs:")
@@ -40,7 +40,7 @@ def demo(
         for line in edits:
             _tell(f"  · {line}")
         _tell("Polling again …")
-        sync_sources(on.runtime, None, here=False)
+        run_sources(on.runtime, None, "poll", here=False)
         changes = list(play.differences(before, play.profiles(on)))
     if json:
         print_json({"people_by_source": counts, "person": str(hero), "edits": edits, "changes": changes})

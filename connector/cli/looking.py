@@ -12,7 +12,7 @@ import typer
 
 from cdp import queries
 from cdp.db import transaction
-from connector import reports, sources
+from connector import reports, sources, tracing
 from connector.cli.app import Json, app
 from connector.cli.output import console, print_json, print_lines, show, table, to_json
 from connector.errors import BadInput, ConnectorError
@@ -113,6 +113,42 @@ def show_profile(profile: dict[str, Any]) -> None:
 
 def _others(losers: Iterable[Any]) -> str:
     return "; ".join(f"{one.source} {one.object}: {one.reason}" for one in losers)
+
+
+@app.command(rich_help_panel=LOOK)
+def trace(
+    record_id: Annotated[
+        str, typer.Argument(help="A Salesforce record id of 15 or 18 characters.", metavar="RECORD_ID")
+    ],
+    json: Json = False,
+) -> None:
+    """Tell what became of one Salesforce record: which person it is part of, or why of none."""
+    runtime = Runtime()
+    with transaction(runtime.database_url) as session:
+        found = tracing.trace(session, record_id, runtime.settings.max_records_per_key)
+    if json:
+        print_lines(found)
+        return
+    for answer in found:
+        where = f"{answer['source']} {answer['object']} " if "source" in answer else ""
+        console.print(f"{where}{answer['record_id']}: {answer['fate']}", markup=False)
+
+
+@app.command(rich_help_panel=LOOK)
+def log(
+    name: Annotated[str | None, typer.Argument(help="Name or id of one data source; all of them otherwise.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many runs to go back.")] = 20,
+    json: Json = False,
+) -> None:
+    """Show what the latest runs did, newest first."""
+    with transaction(Runtime().database_url) as session:
+        wanted = sources.find(session, name).id if name else None
+        found = queries.log(session, wanted, limit)
+    if json:
+        print_lines(found)
+    else:
+        shown = ("at", "source", "run_id", "kind", "event", "object", "rows", "message")
+        table([one.replace("_", " ") for one in shown], ([row[one] for one in shown] for row in found))
 
 
 @app.command(rich_help_panel=LOOK)

@@ -1,11 +1,11 @@
-"""Commands that move data: `sync`, through the fleet with live progress or in this process."""
+"""Commands that move data, through the fleet with live progress or in this process."""
 
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from kombu.exceptions import OperationalError
@@ -14,12 +14,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from cdp import queries
 from cdp.db import transaction
 from connector import runs, sources, sync
-from connector.cli.app import Json, app
-from connector.cli.output import hints, print_lines, table
+from connector.cli.app import Json, SourceName, app
+from connector.cli.output import console, hints, print_json, print_lines, table
 from connector.errors import BadInput, ConnectorError, NeedsAttention, WaitingForQuota
 from connector.runtime import Runtime
 
 MOVE = "Move data"
+Here = Annotated[bool, typer.Option("--here", help="Work in this process instead of through the fleet.")]
 LOOK_EVERY = 0.25
 UNCLAIMED_LIMIT = 60.0
 
@@ -27,24 +28,62 @@ UNCLAIMED_LIMIT = 60.0
 @app.command("sync", rich_help_panel=MOVE)
 def sync_(
     name: Annotated[str | None, typer.Argument(help="Name or id of one data source; all of them otherwise.")] = None,
-    here: Annotated[bool, typer.Option("--here", help="Work in this process instead of through the fleet.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Read everything again, and compare what is gone.")] = False,
+    here: Here = False,
     json: Json = False,
 ) -> None:
     """Poll now; returns when people are up to date."""
     runtime = Runtime()
-    done, failure = sync_sources(runtime, name, here=here)
-    if json:
-        print_lines(done)
-    else:
-        shown = ("run_id", "source", "state", "read", "written", "skipped", "deleted", "quarantined")
-        table([name.replace("_", " ") for name in shown], ([row[name] for name in shown] for row in done))
+    done, failure = run_sources(runtime, name, "resync" if full else "poll", here=here)
+    if full and failure is None:
+        swept, failure = run_sources(runtime, name, "sweep", here=here)
+        done += swept
+    _show_runs(done, json=json)
     if failure:
         raise failure
 
 
-def sync_sources(runtime: Runtime, name: str | None, *, here: bool) -> tuple[list[queries.Row], ConnectorError | None]:
-    """Poll one source or all, show the progress, and return the finished runs and the first failure."""
-    asked = [runs.request(runtime.database_url, one, "poll") for one in _wanted(runtime, name)]
+@app.command(rich_help_panel=MOVE)
+def sweep(
+    name: SourceName,
+    here: Here = False,
+    accept_absent: Annotated[
+        bool, typer.Option("--accept-absent", help="Mark as gone even when unusually many records are absent.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Compare what Salesforce has with what is stored, and heal every difference."""
+    runtime = Runtime()
+    done, failure = run_sources(runtime, name, "sweep", here=here, options={"accept_absent": accept_absent})
+    with transaction(runtime.database_url) as session:
+        healed = [item for run in done for item in queries.healed(session, run["run_id"])]
+    if json:
+        print_json({"runs": done, "healed": healed})
+    else:
+        _show_runs(done, json=False)
+        table(("object", "record", "difference", "outcome"), (list(item.values()) for item in healed))
+        calls = sum(run["api_calls"] for run in done)
+        console.print(f"{len(healed):,} differences healed with {calls:,} API calls.")
+    if failure:
+        raise failure
+
+
+def _show_runs(done: list[queries.Row], *, json: bool) -> None:
+    if json:
+        print_lines(done)
+        return
+    shown = ("run_id", "source", "kind", "state", "read", "written", "skipped", "deleted", "quarantined", "api_calls")
+    table([name.replace("_", " ") for name in shown], ([row[name] for name in shown] for row in done))
+    for row in done:
+        if row["note"]:
+            hints.print(f"{row['source']}: {row['note']}", markup=False)
+
+
+def run_sources(
+    runtime: Runtime, name: str | None, kind: str, *, here: bool, options: dict[str, Any] | None = None
+) -> tuple[list[queries.Row], ConnectorError | None]:
+    """Have one source or all run, show the progress, and return the finished runs and the first failure."""
+    asked = [runs.request(runtime.database_url, one, kind, options) for one in _wanted(runtime, name)]
     failure = _carry_out(runtime, asked, here=here)
     return [_run(runtime, run_id) for run_id in asked], failure
 

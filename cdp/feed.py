@@ -1,0 +1,79 @@
+"""The feed of changes: what a pass of the resolver did to people, one row each, numbered in the order of commits.
+
+A downstream copy that takes out `old_ids` and puts in `new_ids`, event by event, always holds the people there are.
+"""
+
+from psycopg import sql
+
+from cdp.db import Connection
+
+
+def note_passages(connection: Connection, *, everything: bool) -> None:
+    """Fill `passage` with where records go from and to, as (old person, new person), before the membership changes.
+
+    Pairs that stay as they are are left out, unless the person also gains or loses a record.
+    """
+    connection.execute("""
+        CREATE TEMP TABLE passage (old_id uuid, new_id uuid) ON COMMIT DROP;
+        CREATE TEMP TABLE caused (person_id uuid, cause text) ON COMMIT DROP;
+        INSERT INTO passage
+        SELECT DISTINCT m.person_id, n.person_id FROM member AS n LEFT JOIN membership AS m USING (handle)
+        WHERE m.person_id IS DISTINCT FROM n.person_id
+    """)
+    left = sql.SQL("membership AS m" if everything else "moved JOIN membership AS m USING (handle)")
+    connection.execute(sql.SQL(_LEAVING).format(left=left))
+    connection.execute(_STAYING)
+    connection.execute(_CAUSED)
+
+
+_LEAVING = """
+    INSERT INTO passage
+    SELECT DISTINCT m.person_id, NULL::uuid FROM {left}
+    WHERE NOT EXISTS (SELECT FROM member AS n WHERE n.handle = m.handle)
+"""
+_STAYING = """
+    INSERT INTO passage
+    SELECT DISTINCT n.person_id, n.person_id FROM member AS n
+    JOIN membership AS m ON m.handle = n.handle AND m.person_id = n.person_id
+    WHERE n.person_id IN (SELECT old_id FROM passage UNION ALL SELECT new_id FROM passage)
+"""
+_CAUSED = """
+    INSERT INTO caused
+    SELECT person_id, min(cause) FROM (
+        SELECT m.person_id, q.cause FROM queued AS q JOIN membership AS m USING (handle)
+        UNION ALL SELECT n.person_id, q.cause FROM queued AS q JOIN member AS n USING (handle)
+    ) AS touched WHERE cause <> 'records' GROUP BY person_id
+"""
+
+
+def write(connection: Connection, cause: str) -> None:
+    """Append what the pass did to people; `cause` is that of changes which no decision or erasure explains."""
+    connection.execute(_EVENTS, {"cause": cause})
+
+
+# Merges come before splits, so that a person which both gave and kept records is there in the end.
+_EVENTS = """
+    WITH came AS (
+        SELECT new_id AS id, count(old_id) AS people, array_agg(old_id ORDER BY old_id) FILTER (WHERE old_id IS NOT NULL)
+               AS ids FROM passage WHERE new_id IS NOT NULL GROUP BY new_id
+    ),
+    went AS (
+        SELECT old_id AS id, count(new_id) AS people, array_agg(new_id ORDER BY new_id) FILTER (WHERE new_id IS NOT NULL)
+               AS ids FROM passage WHERE old_id IS NOT NULL GROUP BY old_id
+    ),
+    parted AS (SELECT unnest(ids) AS id FROM went WHERE people > 1),
+    event AS (
+        SELECT 1 AS place, 'merged' AS kind, id, ids AS old_ids, NULL::uuid[] AS new_ids FROM came WHERE people > 1
+        UNION ALL SELECT 2, 'split', id, NULL, ids FROM went WHERE people > 1
+        UNION ALL SELECT 3, 'updated', id, nullif(ids, ARRAY[id]), NULL FROM came
+                  WHERE people = 1 AND id NOT IN (SELECT id FROM parted)
+        UNION ALL SELECT 3, 'updated', person_id, NULL, NULL FROM revised
+                  WHERE person_id NOT IN (SELECT id FROM came)
+        UNION ALL SELECT 4, 'created', id, NULL, NULL FROM came WHERE people = 0
+        UNION ALL SELECT 5, 'deleted', id, NULL, NULL FROM went WHERE people = 0
+    )
+    INSERT INTO person_event (kind, person_id, cause, old_ids, new_ids)
+    SELECT e.kind, e.id, coalesce(c.cause, o.cause, %(cause)s), e.old_ids, e.new_ids
+    FROM event AS e LEFT JOIN caused AS c ON c.person_id = e.id LEFT JOIN caused AS o ON o.person_id = e.old_ids[1]
+    ORDER BY e.place, e.id
+"""

@@ -1,0 +1,52 @@
+"""The tables of what was judged and what followed: decisions about people, erasures, and the feed of changes."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ARRAY, BigInteger, Column, DateTime, ForeignKey, Identity, LargeBinary, Uuid, text
+from sqlmodel import Field, SQLModel
+
+import cdp.models  # noqa: F401 - names the constraints
+
+NOW = {"server_default": text("now()")}
+
+
+class Decision(SQLModel, table=True):
+    """A judgement that outweighs the keys, `split` or `join`, until it is undone; a fact, never derived."""
+
+    id: int | None = Field(default=None, sa_column=Column(BigInteger, Identity(), primary_key=True))
+    kind: str
+    reason: str
+    decided_at: datetime = Field(sa_type=DateTime(timezone=True), sa_column_kwargs=NOW)
+    undone_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
+
+
+class DecisionRecord(SQLModel, table=True):
+    """A record that a decision names, by its handle, so that it holds through deletion, removal and return."""
+
+    __tablename__ = "decision_record"
+
+    decision_id: int = Field(sa_column=Column(ForeignKey("decision.id", ondelete="CASCADE"), primary_key=True))
+    handle: UUID = Field(primary_key=True, index=True)
+
+
+class Erased(SQLModel, table=True):
+    """A tombstone: the keyed hash of an erased record's handle or email key, and which key made it."""
+
+    hash: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
+    key_id: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    erased_at: datetime = Field(sa_type=DateTime(timezone=True), sa_column_kwargs=NOW)
+
+
+class PersonEvent(SQLModel, table=True):
+    """One change of people, numbered in the order of commits. Ids are null where they are the person's own."""
+
+    __tablename__ = "person_event"
+
+    id: int | None = Field(default=None, sa_column=Column(BigInteger, Identity(), primary_key=True))
+    at: datetime = Field(sa_type=DateTime(timezone=True), sa_column_kwargs=NOW)
+    kind: str
+    person_id: UUID
+    cause: str
+    old_ids: list[UUID] | None = Field(default=None, sa_column=Column(ARRAY(Uuid)))
+    new_ids: list[UUID] | None = Field(default=None, sa_column=Column(ARRAY(Uuid)))

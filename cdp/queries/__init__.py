@@ -1,0 +1,25 @@
+"""The one door out: every number and every profile that anyone shows is a named query here."""
+
+from cdp.queries.fleet import healed, log, objects, people_by_source, run, runs, sources, totals
+from cdp.queries.persons import people, person, resolve_person, why, widest_person
+from cdp.queries.stored import records, trace
+from cdp.queries.stream import Row
+
+__all__ = [
+    "Row",
+    "healed",
+    "log",
+    "objects",
+    "people",
+    "people_by_source",
+    "person",
+    "records",
+    "resolve_person",
+    "run",
+    "runs",
+    "sources",
+    "totals",
+    "trace",
+    "why",
+    "widest_person",
+]

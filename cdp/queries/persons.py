@@ -1,0 +1,110 @@
+"""People: finding one, its profile, and why it has its values."""
+
+from collections.abc import Iterator
+from uuid import UUID
+
+from psycopg import sql
+from sqlmodel import Session
+
+from cdp.db import driver, rows
+from cdp.fields import registered
+from cdp.queries.stream import Row, columns, stream
+from cdp.survivorship import PRECEDENCE, Verdict, judge
+
+
+def widest_person(session: Session, records: int = 3) -> UUID | None:
+    """A person made of at least so many records, from every source and most kinds; the smallest such, then by id."""
+    found = rows(
+        driver(session),
+        """
+        SELECT m.person_id FROM membership AS m JOIN record AS r USING (handle)
+        GROUP BY m.person_id
+        HAVING count(*) >= %(records)s AND count(DISTINCT r.source_id) = (SELECT count(*) FROM source)
+        ORDER BY count(DISTINCT r.object) DESC, count(*), m.person_id LIMIT 1
+        """,
+        {"records": records},
+    )
+    return found[0]["person_id"] if found else None
+
+
+def resolve_person(session: Session, wanted: str) -> list[UUID]:
+    """The people that an email, a person id, a record's external id or a Salesforce record id leads to.
+
+    Any person id ever published is a record's handle; a record that was merged into another leads on to that one.
+    """
+    found = rows(
+        driver(session),
+        """
+        WITH RECURSIVE lead(handle) AS (
+            SELECT r.handle FROM record AS r WHERE r.handle = %(uuid)s
+            UNION ALL
+            SELECT record_handle(s.org_id, r.object, x.record_id) AS handle
+            FROM source AS s CROSS JOIN (VALUES ('Lead'), ('Contact')) AS o(object)
+            CROSS JOIN (SELECT %(record_id)s::text AS record_id) AS x
+            JOIN record AS r ON r.handle = record_handle(s.org_id, o.object, x.record_id)
+            UNION
+            SELECT record_handle(s.org_id, r.object, r.merged_into)
+            FROM lead JOIN record AS r USING (handle) JOIN source AS s ON s.id = r.source_id
+            WHERE r.merged_into IS NOT NULL
+        )
+        SELECT DISTINCT m.person_id FROM membership AS m
+        WHERE m.email_key = email_key(%(wanted)s) OR m.handle IN (SELECT handle FROM lead)
+        ORDER BY m.person_id
+        """,
+        {"wanted": wanted, "uuid": _uuid(wanted), "record_id": wanted.rsplit("_", 1)[-1]},
+    )
+    return [row["person_id"] for row in found]
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def person(session: Session, person_id: UUID) -> Row:
+    """One profile in the shape of the export."""
+    return next(people(session, person_id))
+
+
+def people(session: Session, person_id: UUID | None = None) -> Iterator[Row]:
+    """Stream every profile, or one, in the order of ids: fields, permissions, and the records that make it."""
+    fields = [sql.Identifier(field.name) for field in registered(session)]
+    query = sql.SQL(
+        """
+        SELECT p.person_id, p.email, p.email_permission, p.sms_permission, p.created_at, p.updated_at,
+               m.records {fields}
+        FROM person AS p JOIN LATERAL (
+            SELECT json_agg(json_build_object('source', s.name, 'org_id', s.org_id, 'object', r.object,
+                                              'record_id', r.record_id)
+                            ORDER BY r.source_id, r.object, r.record_id) AS records
+            FROM membership AS m JOIN record AS r USING (handle) JOIN source AS s ON s.id = r.source_id
+            WHERE m.person_id = p.person_id
+        ) AS m ON true
+        WHERE %(person)s::uuid IS NULL OR p.person_id = %(person)s ORDER BY p.person_id
+        """
+    ).format(fields=sql.SQL("").join(sql.SQL(", p.{}").format(name) for name in fields))
+    for row in stream(session, query, {"person": person_id}):
+        yield _profile(row)
+
+
+def _profile(row: Row) -> Row:
+    head = {"person_id": str(row.pop("person_id")), "email": row.pop("email")}
+    permissions = {"email": row.pop("email_permission"), "sms": row.pop("sms_permission")}
+    tail = {name: row.pop(name) for name in ("records", "created_at", "updated_at")}
+    return {**head, "fields": row, "permissions": permissions, **tail}
+
+
+def why(session: Session, person_id: UUID) -> list[Verdict]:
+    """For each field of a person: the winning record, its stamp, the rule, and why the others lost."""
+    fields = registered(session)
+    query = sql.SQL(
+        """
+        SELECT s.name AS source, r.source_id, r.object, r.record_id, r.modified_at, r.rank {fields}
+        FROM membership AS m JOIN record AS r USING (handle) JOIN source AS s ON s.id = r.source_id
+        WHERE m.person_id = %(person)s ORDER BY {precedence}
+        """
+    ).format(fields=columns(fields), precedence=PRECEDENCE)
+    laid = rows(driver(session), query, {"person": person_id})
+    return [verdict for field in fields if (verdict := judge(field, laid)) is not None]

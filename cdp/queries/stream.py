@@ -1,0 +1,27 @@
+"""What the streaming queries share."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from psycopg import sql
+from psycopg.rows import dict_row
+from sqlmodel import Session
+
+from cdp.db import Statement, driver
+from cdp.fields import Field
+
+Row = dict[str, Any]
+
+
+def columns(fields: tuple[Field, ...]) -> sql.Composed:
+    """The fields' columns of `record AS r`, under the fields' names, to follow other columns."""
+    return sql.SQL("").join(
+        sql.SQL(", r.{} AS {}").format(sql.Identifier(field.column), sql.Identifier(field.name)) for field in fields
+    )
+
+
+def stream(session: Session, query: Statement, parameters: Row) -> Iterator[Row]:
+    """Read through a server-side cursor, so that memory does not grow with the answer."""
+    with driver(session).cursor("stream", row_factory=dict_row) as cursor:
+        cursor.itersize = 2000
+        yield from cursor.execute(query, parameters)

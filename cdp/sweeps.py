@@ -1,0 +1,160 @@
+"""Comparing what a source has now with what is stored, in PostgreSQL: ids and versions in, differences out."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg import sql
+from sqlmodel import Session
+
+from cdp.db import driver, rows
+from cdp.records import Layout
+
+BRAKE_ROWS = 50
+BRAKE_SHARE = 0.02
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A record that is not as in the source: `missing`, `stale`, `phantom` (stored but absent) or `quarantined`."""
+
+    record_id: str
+    kind: str
+
+
+def keep_seen(session: Session, run_id: int, sobject: str, chunks: Iterable[bytes]) -> int:
+    """Keep one page of (record id, is deleted, version), as CSV; return its rows. May be repeated."""
+    connection = driver(session)
+    connection.execute("DROP TABLE IF EXISTS pg_temp.seen")
+    connection.execute("CREATE TEMP TABLE seen (record_id text, is_deleted text, version_at text) ON COMMIT DROP")
+    with connection.cursor() as cursor:
+        with cursor.copy("COPY pg_temp.seen FROM STDIN WITH (FORMAT csv)") as copy:
+            for chunk in chunks:
+                copy.write(chunk)
+        staged = cursor.rowcount
+    connection.execute(
+        """
+        INSERT INTO sweep_row (run_id, object, record_id, version_at, is_deleted)
+        SELECT DISTINCT ON (record_id) %(run)s, %(object)s, record_id, version_at::timestamptz, is_deleted::boolean
+        FROM pg_temp.seen ORDER BY record_id, version_at DESC
+        ON CONFLICT DO NOTHING
+        """,
+        {"run": run_id, "object": sobject},
+    )
+    return staged
+
+
+def keep_staged(session: Session, run_id: int, sobject: str, layout: Layout) -> None:
+    """Keep the ids and versions of the rows that `ingest.store` has just staged in this transaction."""
+    statement = sql.SQL(
+        """
+        INSERT INTO sweep_row (run_id, object, record_id, version_at, is_deleted)
+        SELECT DISTINCT ON ({id}) %(run)s, %(object)s, {id}, {version}::timestamptz, {deleted}::boolean
+        FROM pg_temp.stage ORDER BY {id}, {version} DESC ON CONFLICT DO NOTHING
+        """
+    ).format(
+        id=sql.Identifier(layout.fixed["record_id"]),
+        version=sql.Identifier(layout.fixed["version_at"]),
+        deleted=sql.Identifier(layout.fixed["is_deleted"]),
+    )
+    driver(session).execute(statement, {"run": run_id, "object": sobject})
+
+
+def differences(session: Session, run_id: int, source_id: int, sobject: str) -> list[Difference]:
+    """Compare what the sweep saw with what is stored; rows in quarantine differ by definition.
+
+    A record changed since it was seen is newer here than there, and no difference.
+    """
+    driver(session).execute("ANALYZE sweep_row; SET LOCAL enable_nestloop = off")
+    found = rows(
+        driver(session),
+        """
+        WITH here AS (SELECT record_id, state, version_at FROM record
+                      WHERE source_id = %(source)s AND object = %(object)s),
+        there AS (SELECT record_id, version_at, is_deleted FROM sweep_row
+                  WHERE run_id = %(run)s AND object = %(object)s)
+        SELECT record_id, 'missing' AS kind FROM there LEFT JOIN here USING (record_id)
+        WHERE here.record_id IS NULL AND NOT there.is_deleted
+        UNION ALL
+        SELECT record_id, 'stale' FROM there JOIN here USING (record_id)
+        WHERE here.state <> 'erased' AND (there.version_at > here.version_at OR (
+            there.version_at = here.version_at AND there.is_deleted <> (here.state IN ('deleted', 'gone'))))
+        UNION ALL
+        SELECT record_id, 'phantom' FROM here LEFT JOIN there USING (record_id)
+        WHERE there.record_id IS NULL AND here.state IN ('live', 'filtered')
+        UNION ALL
+        SELECT record_id, 'quarantined' FROM quarantine WHERE source_id = %(source)s AND object = %(object)s
+        ORDER BY 2, 1
+        """,
+        {"run": run_id, "source": source_id, "object": sobject},
+    )
+    return [Difference(**row) for row in found]
+
+
+def braked(session: Session, source_id: int, sobject: str, absent: int) -> bool:
+    """Tell whether so many records absent at once look like lost permissions rather than deletions."""
+    found = (
+        driver(session)
+        .execute(
+            "SELECT count(*) FROM record WHERE source_id = %s AND object = %s AND state IN ('live', 'filtered')",
+            (source_id, sobject),
+        )
+        .fetchone()
+    )
+    return absent > max(BRAKE_ROWS, BRAKE_SHARE * (int(found[0]) if found else 0))
+
+
+def mark_gone(session: Session, source_id: int, sobject: str, record_ids: Sequence[str], read_at: datetime) -> int:
+    """Mark records that the source no longer has, even in its recycle bin; return how many were there."""
+    return (
+        driver(session)
+        .execute(
+            """
+        WITH gone AS (
+            UPDATE record SET state = 'gone', read_at = %(read_at)s
+            WHERE source_id = %(source)s AND object = %(object)s AND record_id = ANY(%(ids)s)
+              AND state IN ('live', 'filtered', 'deleted') AND read_at <= %(read_at)s
+            RETURNING handle
+        ),
+        settled AS (DELETE FROM quarantine WHERE source_id = %(source)s AND object = %(object)s
+                    AND record_id = ANY(%(ids)s))
+        INSERT INTO touched (handle) SELECT handle FROM gone
+        """,
+            {"source": source_id, "object": sobject, "ids": list(record_ids), "read_at": read_at},
+        )
+        .rowcount
+    )
+
+
+def keep_healed(session: Session, run_id: int, sobject: str, healed: Iterable[tuple[str, str, str]]) -> None:
+    """Note what was healed, as (record id, difference, outcome)."""
+    with driver(session).cursor() as cursor:
+        cursor.executemany(
+            """
+            INSERT INTO sweep_healed (run_id, object, record_id, difference, outcome) VALUES (%s, %s, %s, %s, %s)
+            ON CONFLICT (run_id, object, record_id) DO UPDATE SET outcome = excluded.outcome
+            """,
+            [(run_id, sobject, *item) for item in healed],
+        )
+
+
+def forget_seen(session: Session, run_id: int) -> None:
+    """Remove the rows that a finished sweep saw."""
+    driver(session).execute("DELETE FROM sweep_row WHERE run_id = %s", (run_id,))
+
+
+def stored_live(session: Session, source_id: int, sobject: str, record_ids: Sequence[str]) -> list[str]:
+    """Return those of the ids whose records are stored as live or filtered."""
+    found = rows(
+        driver(session),
+        sql.SQL(
+            """
+            SELECT record_id FROM record
+            WHERE handle IN (SELECT record_handle(s.org_id, %(object)s, wanted.id)
+                             FROM source AS s CROSS JOIN unnest(%(ids)s::text[]) AS wanted(id) WHERE s.id = %(source)s)
+              AND state IN ('live', 'filtered')
+            """
+        ),
+        {"source": source_id, "object": sobject, "ids": list(record_ids)},
+    )
+    return [row["record_id"] for row in found]

@@ -1,0 +1,62 @@
+"""Reading given records by their ids, to see what has become of them, and storing what is found."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from cdp import sweeps
+from cdp.db import transaction
+from connector import soql, transform
+from connector.errors import SalesforceError
+from connector.transform import Plan
+from connector.work import Work
+
+URI_BYTES = 14_000  # the whole request line and headers must fit in about 16 KB
+NO_ID = frozenset({"INVALID_QUERY_FILTER_OPERATOR", "MALFORMED_ID"})  # one id among many cannot be any record's
+ID_BYTES = 30  # an id in quotes with its comma, as the URI encodes them
+
+
+def fetch(work: Work, plan: Plan, record_ids: Sequence[str]) -> set[str]:
+    """Read records by id, live or in the recycle bin, store them, and return the ids that Salesforce still knows.
+
+    What it does not know any more is marked as gone.
+    """
+    known: set[str] = set()
+    for chunk in _chunks(plan, sorted(record_ids)):
+        known |= _fetch_chunk(work, plan, chunk)
+    return known
+
+
+def _chunks(plan: Plan, record_ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    size = max(50, (URI_BYTES - 2 * len(",".join(plan.fields))) // ID_BYTES)
+    for start in range(0, len(record_ids), size):
+        yield record_ids[start : start + size]
+
+
+def _fetch_chunk(work: Work, plan: Plan, record_ids: Sequence[str]) -> set[str]:
+    work.guard_quota()
+    try:
+        records = _query(work, plan, record_ids)
+    except SalesforceError as error:
+        if error.code not in NO_ID:
+            raise
+        if len(record_ids) > 1:
+            middle = len(record_ids) // 2
+            return _fetch_chunk(work, plan, record_ids[:middle]) | _fetch_chunk(work, plan, record_ids[middle:])
+        records = []
+    known = {record["Id"] for record in records}
+    read_at = work.client.observed.server_time
+    rows = transform.csv_rows(plan.fields, records)
+    with transaction(work.runtime.database_url) as database:
+        work.store(database, plan, lambda: (rows,), read_at)
+        absent = sorted(set(record_ids) - known)
+        sweeps.mark_gone(database, work.lease.source_id, plan.sobject.name, absent, read_at)
+    return known
+
+
+def _query(work: Work, plan: Plan, record_ids: Sequence[str]) -> list[dict[str, Any]]:
+    answer = work.client.query(soql.select(plan.sobject.name, plan.fields, soql.among(record_ids)))
+    records = list(answer.records)
+    while answer.next_url:
+        answer = work.client.more(answer.next_url)
+        records += answer.records
+    return records

@@ -1,0 +1,69 @@
+"""How a filter bears on the reading of one object: what to select besides, what to ask for, how to judge each row."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import quote
+
+from psycopg import sql
+
+from connector.errors import NeedsAttention
+from connector.filters import to_soql, to_sql
+from connector.filters.logic import Columns, reduce
+from connector.filters.tree import AnyOf, Node, fields_used
+from connector.objects import PEOPLE
+
+MAX_ENCODED = 7000  # of the 16,384 bytes that a GET may have, the rest is for the fields and the headers
+
+
+@dataclass(frozen=True)
+class Admission:
+    """What a filter comes to for one object.
+
+    `fields` are to be selected besides the mapped ones; `condition` may narrow a first or full read ("" narrows
+    nothing); `predicate` tells of a staged row whether it is let in (None: every row is). With `nothing`, no row is
+    and the object needs no API call.
+    """
+
+    fields: tuple[str, ...] = ()
+    condition: str = ""
+    predicate: sql.Composed | None = None
+    nothing: bool = False
+
+
+def admission(
+    tree: Node | None, sobject: str, columns: Columns, now: datetime, former: tuple[Node | None, ...] = ()
+) -> Admission:
+    """Return how to read an object under a filter; objects that are no people are read whole.
+
+    `former` are the filters that stored records came in under: what they let in is read too, so that it can leave.
+
+    Raises:
+        NeedsAttention: a field that the filter asks about is gone or hidden.
+    """
+    if tree is None or sobject not in PEOPLE:
+        return Admission()
+    used = fields_used(tree, sobject)
+    if lost := [path for path in used if path not in columns]:
+        raise NeedsAttention(
+            "filter_field",
+            f"The filter asks about {sobject}.{lost[0]}, which the login cannot see any more.",
+            "Give the user read access to the field, or change the filter.",
+        )
+    rule = reduce(tree, sobject, columns, now)
+    if isinstance(rule, bool):
+        return Admission(nothing=not rule)
+    return Admission(used, _narrowing((tree, *former), sobject, columns, now), to_sql.render(rule))
+
+
+def _narrowing(trees: tuple[Node | None, ...], sobject: str, columns: Columns, now: datetime) -> str:
+    """Return the condition of a read that must see all that one of the filters lets in.
+
+    Where it would not fit into a GET, or one of them can no longer be asked, nothing is narrowed: the predicate judges
+    every row anyway.
+    """
+    known = tuple(tree for tree in trees if tree is not None and set(fields_used(tree, sobject)) <= set(columns))
+    if len(known) < len(trees):
+        return ""
+    rule = reduce(AnyOf.model_construct(any=known), sobject, columns, now)
+    text = "" if isinstance(rule, bool) else to_soql.render(rule)
+    return text if len(quote(text)) <= MAX_ENCODED else ""

@@ -1,0 +1,86 @@
+"""The fate of one Salesforce record in one answer: which person it is part of, or why of none."""
+
+from typing import Any
+
+from sqlmodel import Session
+
+from cdp import queries
+from connector.errors import BadInput
+from connector.soql import RECORD_ID
+
+CHECK_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
+PREFIXES = {"00Q": "Lead", "003": "Contact"}
+
+
+def long_id(text: str) -> str:
+    """Return a record id in its form of 18 characters; raises BadInput for anything else.
+
+    The three check letters tell which of the 15 characters are upper case ("ID field type" in the SOAP guide).
+    """
+    if not RECORD_ID.fullmatch(text):
+        raise BadInput(f"'{text}' is no Salesforce record id: those have 15 or 18 letters and digits.")
+    if len(text) == 18:
+        return text
+    groups = (text[0:5], text[5:10], text[10:15])
+    return text + "".join(
+        CHECK_LETTERS[sum(1 << place for place, letter in enumerate(group) if letter.isupper())] for group in groups
+    )
+
+
+def trace(session: Session, text: str, max_records_per_key: int) -> list[dict[str, Any]]:
+    """Return what became of a record in each source that knows it, with a sentence; one answer at least.
+
+    Raises:
+        BadInput: the text is no record id.
+    """
+    record_id = long_id(text.rsplit("_", 1)[-1])
+    found = queries.trace(session, record_id)
+    if not found:
+        return [{"record_id": record_id, "state": "unknown", "fate": _unknown(session, record_id)}]
+    return [{**row, "fate": _fate(row, max_records_per_key)} for row in found]
+
+
+def _unknown(session: Session, record_id: str) -> str:
+    sobject = PREFIXES.get(record_id[:3])
+    if sobject is None:
+        return f"It is neither a Lead nor a Contact (its id begins with {record_id[:3]}): its object is not synced."
+    covered = [row for row in queries.objects(session) if row["object"] == sobject and row["cursor"]]
+    if not covered:
+        return f"No source has read its {sobject} records yet: run `connector sync`."
+    oldest = min(row["cursor"] for row in covered)
+    return (
+        f"No connected org has shown it: {sobject} records are read up to {oldest:%Y-%m-%d %H:%M} UTC. It is newer, "
+        "in another org, deleted before it was read, or hidden from the login."
+    )
+
+
+def _fate(row: dict[str, Any], limit: int) -> str:
+    if row["state"] != "live":
+        return _not_live(row)
+    if row["waiting"] or row["person_id"] is None:
+        return "It is stored and waits for the next pass of the resolver."
+    others = row["person_records"] - 1
+    together = f"with {others} other record{'s' * (others != 1)}" if others else "alone"
+    return f"It is part of person {row['person_id']}, {together}{_why_alone(row, limit) if not others else ''}."
+
+
+def _not_live(row: dict[str, Any]) -> str:
+    merged = f" It was merged into {row['merged_into']}." if row["merged_into"] else ""
+    fates = {
+        "deleted": f"It is in Salesforce's recycle bin, as seen at {row['read_at']:%Y-%m-%d %H:%M} UTC.{merged}",
+        "gone": f"Salesforce does not know it any more, as seen at {row['read_at']:%Y-%m-%d %H:%M} UTC.{merged}",
+        "filtered": "It does not match the source's filter.",
+        "quarantined": f"It could not be stored: {row['quarantined']}.",
+        "erased": "It was erased on request, and nothing personal of it is kept.",
+    }
+    return fates[row["state"]]
+
+
+def _why_alone(row: dict[str, Any], limit: int) -> str:
+    reasons = (
+        (": it has no email", not row["has_email"]),
+        (": its email is not a valid address", not row["has_valid_email"]),
+        (": its email is a placeholder that merges nobody", not row["has_key"]),
+        (f": {row['key_holders']} records share its email, more than merge", (row["key_holders"] or 0) > limit),
+    )
+    return next((reason for reason, holds in reasons if holds), "")
