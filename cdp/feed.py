@@ -48,18 +48,20 @@ _CAUSED = """
 
 def write(connection: Connection, cause: str) -> None:
     """Append what the pass did to people; `cause` is that of changes which no decision or erasure explains."""
-    connection.execute(_EVENTS, {"cause": cause})
+    connection.execute(_CHANGED, {"cause": cause})
+    connection.execute(_CREATED, {"cause": cause})
 
 
 # Merges come before splits, so that a person which both gave and kept records is there in the end.
-_EVENTS = """
+_CHANGED = """
     WITH came AS (
-        SELECT new_id AS id, count(old_id) AS people, array_agg(old_id ORDER BY old_id) FILTER (WHERE old_id IS NOT NULL)
-               AS ids FROM passage WHERE new_id IS NOT NULL GROUP BY new_id
+        SELECT new_id AS id, count(*) AS people, array_agg(old_id ORDER BY old_id) AS ids
+        FROM passage WHERE old_id IS NOT NULL AND new_id IS NOT NULL GROUP BY new_id
     ),
     went AS (
-        SELECT old_id AS id, count(new_id) AS people, array_agg(new_id ORDER BY new_id) FILTER (WHERE new_id IS NOT NULL)
-               AS ids FROM passage WHERE old_id IS NOT NULL GROUP BY old_id
+        SELECT old_id AS id, count(new_id) AS people,
+               array_agg(new_id ORDER BY new_id) FILTER (WHERE new_id IS NOT NULL) AS ids
+        FROM passage WHERE old_id IS NOT NULL GROUP BY old_id
     ),
     parted AS (SELECT unnest(ids) AS id FROM went WHERE people > 1),
     event AS (
@@ -69,11 +71,17 @@ _EVENTS = """
                   WHERE people = 1 AND id NOT IN (SELECT id FROM parted)
         UNION ALL SELECT 3, 'updated', person_id, NULL, NULL FROM revised
                   WHERE person_id NOT IN (SELECT id FROM came)
-        UNION ALL SELECT 4, 'created', id, NULL, NULL FROM came WHERE people = 0
-        UNION ALL SELECT 5, 'deleted', id, NULL, NULL FROM went WHERE people = 0
+        UNION ALL SELECT 4, 'deleted', id, NULL, NULL FROM went WHERE people = 0
     )
     INSERT INTO person_event (kind, person_id, cause, old_ids, new_ids)
     SELECT e.kind, e.id, coalesce(c.cause, o.cause, %(cause)s), e.old_ids, e.new_ids
     FROM event AS e LEFT JOIN caused AS c ON c.person_id = e.id LEFT JOIN caused AS o ON o.person_id = e.old_ids[1]
     ORDER BY e.place, e.id
+"""
+_CREATED = """
+    INSERT INTO person_event (kind, person_id, cause)
+    SELECT 'created', p.new_id, coalesce(c.cause, %(cause)s)
+    FROM passage AS p LEFT JOIN caused AS c ON c.person_id = p.new_id
+    WHERE p.old_id IS NULL
+      AND p.new_id NOT IN (SELECT new_id FROM passage WHERE old_id IS NOT NULL AND new_id IS NOT NULL)
 """

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import psycopg
@@ -21,7 +21,8 @@ def store(session: Session, batch: Batch) -> Outcome:
     """Store a batch in the session's transaction and queue what changed for the resolver; may be repeated at will.
 
     A record is replaced only by a version at least as new, read no earlier; unchanged content writes nothing. Rows that
-    cannot be stored go to quarantine with their reason, and the others land.
+    cannot be stored go to quarantine with their reason, and the others land. A partial layout fills columns of records
+    whose stored version is not newer.
     """
     _create_stage(session, batch.layout)
     quarantined = _stage(session, batch)
@@ -173,6 +174,15 @@ def _parameters(batch: Batch) -> dict[str, object]:
 def _values(layout: Layout) -> dict[str, sql.Composable]:
     """Return record column → expression over the stage, for all that the batch may overwrite."""
     cell = {name: sql.Identifier(column) for name, column in layout.fixed.items()}
+    values: dict[str, sql.Composable] = {} if layout.partial else _fixed_values(cell)
+    for channel, consent in layout.consent.items():
+        values[f"{channel}_permission"] = _permission(consent)
+    for field, column in layout.fields.items():
+        values[field.column] = _cast(field.type, column)
+    return values
+
+
+def _fixed_values(cell: Mapping[str, sql.Identifier]) -> dict[str, sql.Composable]:
     values: dict[str, sql.Composable] = {
         "state": sql.SQL("CASE WHEN {}::boolean THEN 'deleted' ELSE 'live' END").format(cell["is_deleted"]),
         "rank": _rank(cell.get("is_converted")),
@@ -182,10 +192,6 @@ def _values(layout: Layout) -> dict[str, sql.Composable]:
     for name in ("email", "converted_to", "merged_into"):
         if name in cell:
             values[name] = cell[name]
-    for channel, consent in layout.consent.items():
-        values[f"{channel}_permission"] = _permission(consent)
-    for field, column in layout.fields.items():
-        values[field.column] = _cast(field.type, column)
     return values
 
 
@@ -219,7 +225,7 @@ def _permission(consent: Consent) -> sql.Composable:
 def _merge(session: Session, batch: Batch) -> Outcome:
     values = _values(batch.layout)
     names = [sql.Identifier(name) for name in values]
-    statement = sql.SQL(_MERGE).format(
+    statement = sql.SQL(_FILL if batch.layout.partial else _MERGE).format(
         id=sql.Identifier(batch.layout.fixed["record_id"]),
         stamp=sql.Identifier(batch.layout.fixed["version_at"]),
         expressions=sql.SQL(", ").join(
@@ -261,4 +267,19 @@ _MERGE = """
     SELECT (SELECT count(*) FROM pg_temp.stage) AS staged, count(*) AS written,
            count(*) FILTER (WHERE state = 'deleted') AS deleted, count(*) FILTER (WHERE action = 'INSERT') AS imported
     FROM changed
+"""
+_FILL = """
+    WITH changed AS (
+        UPDATE record AS r SET {changes}
+        FROM (
+            SELECT DISTINCT ON ({id}) record_handle(%(org)s, %(object)s, {id}) AS handle,
+                   {stamp}::timestamptz AS version_at, {expressions}
+            FROM pg_temp.stage ORDER BY {id}, {stamp} DESC
+        ) AS s
+        WHERE r.handle = s.handle AND s.version_at >= r.version_at AND r.state <> 'erased'
+          AND ROW({stored}) IS DISTINCT FROM ROW({given})
+        RETURNING r.handle
+    ),
+    queued AS (INSERT INTO touched (handle) SELECT handle FROM changed)
+    SELECT (SELECT count(*) FROM pg_temp.stage) AS staged, count(*) AS written, 0 AS deleted, 0 AS imported FROM changed
 """

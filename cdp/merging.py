@@ -137,7 +137,8 @@ _HIT = """
           JOIN decision_record AS o USING (decision_id) JOIN membership AS m ON m.handle = o.handle
     UNION SELECT m.person_id FROM fresh JOIN membership AS m USING (handle) JOIN record AS a ON a.handle = m.person_id
           JOIN membership AS o ON o.person_id = m.person_id JOIN record AS r ON r.handle = o.handle
-          WHERE (r.source_id, r.created_at, r.rank > 0, r.record_id) < (a.source_id, a.created_at, a.rank > 0, a.record_id)
+          WHERE (r.source_id, r.created_at, r.rank > 0, r.record_id)
+              < (a.source_id, a.created_at, a.rank > 0, a.record_id)
 """
 
 # The group that a node would be in without links: its split, its key, or itself.

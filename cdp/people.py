@@ -47,6 +47,8 @@ def resolve(url: str, identity: Identity) -> Resolution:
         feed.write(connection, "configuration" if changed and not touched else "records")
         connection.execute("DELETE FROM touched")
         _remember_configuration(connection, identity, in_force)
+        if everything:
+            connection.execute("ANALYZE membership; ANALYZE person (person_id)")  # or the next pass plans for none
         return Resolution(touched, written, removed)
 
 

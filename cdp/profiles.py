@@ -6,8 +6,8 @@ from typing import LiteralString
 from psycopg import sql
 
 from cdp.db import Connection
-from cdp.fields import Field
-from cdp.survivorship import PRECEDENCE, Rules, winner
+from cdp.fields import Field, Rules
+from cdp.survivorship import PRECEDENCE, winner
 
 FIXED = ("email", "email_permission", "sms_permission", "created_at", "updated_at")
 # Whose records: the memberships to read, joined with the people wanted if not all are.

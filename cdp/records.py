@@ -23,6 +23,7 @@ FIXED: MappingProxyType[str, LiteralString] = MappingProxyType(
     }
 )
 REQUIRED = frozenset({"record_id", "is_deleted", "created_at", "modified_at", "version_at"})
+REQUIRED_TO_FILL = frozenset({"record_id", "version_at"})
 
 
 @dataclass(frozen=True)
@@ -43,16 +44,18 @@ class Consent:
 class Layout:
     """Which CSV column holds what: `fixed` by the names of FIXED, `fields` by person field, `consent` by channel.
 
-    `columns` is every CSV column in the order of the file.
+    `columns` is every CSV column in the order of the file. A partial layout needs only id and version: its batches fill
+    columns of records that are there, and never make or end one.
     """
 
     columns: tuple[str, ...]
     fixed: MappingProxyType[str, str]
     fields: MappingProxyType[Field, str]
     consent: MappingProxyType[str, Consent] = field(default_factory=lambda: MappingProxyType({}))
+    partial: bool = False
 
     def __post_init__(self) -> None:
-        missing = REQUIRED - set(self.fixed)
+        missing = (REQUIRED_TO_FILL if self.partial else REQUIRED) - set(self.fixed)
         if missing:
             raise ValueError(f"a layout needs columns for {sorted(missing)}")
 

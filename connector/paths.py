@@ -76,10 +76,12 @@ class Schemas:
 
         Raises:
             UnknownField: a name in it is unknown or hidden; the nearest ones are suggested.
+            ObjectUnavailable: the login cannot see the object itself.
         """
         *parents, name = path.split(".")
         if len(parents) > MAX_PARENTS:
             raise UnknownField(f"{sobject}.{path} leads over more than {MAX_PARENTS} parents: choose a nearer field.")
+        self.describe(sobject)
         try:
             columns, spelled = self._follow(sobject, parents)
         except ObjectUnavailable:
@@ -88,7 +90,7 @@ class Schemas:
         if found is None:
             where = ".".join([sobject, *spelled])
             known = [column.path for column in columns.values()]
-            raise UnknownField(f"{where} has no field '{name}' that the login can see{_suggestion(name, known)}.")
+            raise UnknownField(f"{where} has no field '{name}' that the login can see{_suggestion(name, known)}")
         return replace(found, path=".".join([*spelled, found.path]))
 
     def resolve(self, sobject: str, paths: Iterable[str]) -> dict[str, Column]:
@@ -120,7 +122,7 @@ class Schemas:
             if name.lower() == parent.lower() and field["referenceTo"]:
                 return field
         suggestion = _suggestion(parent, list(references))
-        raise UnknownField(f"{where} has no parent '{parent}' that the login can see{suggestion}.")
+        raise UnknownField(f"{where} has no parent '{parent}' that the login can see{suggestion}")
 
 
 def _column(field: Mapping[str, Any]) -> Column:
@@ -131,5 +133,5 @@ def _column(field: Mapping[str, Any]) -> Column:
 
 def _suggestion(name: str, known: Iterable[str]) -> str:
     folded = {one.lower(): one for one in known}
-    near = [folded[one] for one in get_close_matches(name.lower(), folded, n=3, cutoff=0.6)]
-    return f": did you mean {' or '.join(near)}?".removesuffix("?") + "?" if near else ""
+    near = get_close_matches(name.lower(), folded, n=1)
+    return f": did you mean {folded[near[0]]}?" if near else "."

@@ -31,6 +31,7 @@ def _source(session: Session, source: queries.Row, objects: list[queries.Row], a
         "org_id": source["org_id"],
         "state": _state(source),
         "updating": source["updating"],
+        "waits_until": source["waits_until"],
         "attention": source["attention"],
         "objects": {
             one["object"]: {key: value for key, value in one.items() if key not in ("source_id", "object")}
@@ -46,6 +47,8 @@ def _state(source: queries.Row) -> str:
     """The state shown: what the source is, or that its first sync is under way, or that a person is needed."""
     if source["attention"]:
         return "needs attention"
-    if source["state"] == "connected" and source["fresh"] and source["updating"]:
+    if source["waits_until"]:
+        return "waiting for quota"
+    if source["state"] == "connected" and source["fresh"] and source["running"]:
         return "syncing"
     return str(source["state"])

@@ -168,6 +168,17 @@ def claim(url: str, run_id: int, owner: str) -> Lease | None:
     return Lease(url, run_id, **taken[0]) if taken else None
 
 
+def cancel_open(session: Session, source_id: int) -> None:
+    """End every open run of a source; whoever works on one can write nothing more."""
+    driver(session).execute(
+        """
+        UPDATE run SET state = 'cancelled', epoch = epoch + 1, ended_at = now(), owner = NULL, lease_until = NULL
+        WHERE source_id = %s AND state = ANY(%s)
+        """,
+        (source_id, list(OPEN_STATES)),
+    )
+
+
 def due(url: str, sweep_interval: int) -> list[int]:
     """Queue the polls and sweeps whose time has come (seconds between sweeps), and return the ids of all free runs."""
     with transaction(url) as session:

@@ -33,6 +33,5 @@ class Runtime:
 
     @property
     def identity(self) -> Identity:
-        """The configured rules of merging; placeholders are compared as keys."""
-        never = sorted({address.strip().lower() for address in self.settings.never_merge})
-        return Identity(self.settings.max_records_per_key, tuple(never))
+        """The configured rules of merging; the database compares placeholders as keys."""
+        return Identity(self.settings.max_records_per_key, tuple(sorted(set(self.settings.never_merge))))

@@ -142,6 +142,28 @@ def _seal(runtime: Runtime, source: Source, credentials: Credentials | None, log
         source.instance_url = login.instance_url
 
 
+def replace_credentials(runtime: Runtime, source: Source, credentials: Credentials) -> Source:
+    """Try new credentials and keep them if they lead to the source's own org; what needed attention is mended by that.
+
+    Raises:
+        NeedsAttention: the login is refused.
+        Refused: it leads to another org.
+    """
+    kept: list[Credentials] = [credentials]
+    login = _sign_in(runtime, credentials, source.login_url, kept.append)
+    if login.org_id != source.org_id:
+        raise Refused(
+            f"This login leads to the org {login.org_id}, but '{source.name}' is {source.org_id}: switching "
+            "organizations is not possible; connect the other org as a data source of its own."
+        )
+    with transaction(runtime.database_url) as database:
+        stored = database.get_one(Source, source.key)
+        _seal(runtime, stored, kept[-1], login)
+        stored.attention = None
+        stored.next_poll_at = datetime.now(UTC)
+    return stored
+
+
 def open_org(runtime: Runtime, source_id: int) -> OrgClient:
     """Return a client for the source's org; all workers share its session, and one of them renews it when it dies."""
     return OrgClient(http_session(runtime.settings.ca_bundle), lambda dead: _renewed(runtime, source_id, dead))

@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from cdp import people
+from cdp import people, removal
 from cdp.db import transaction
 from cdp.errors import CdpError, LeaseLost
 from cdp.models import Source
-from connector import polling, runs, sources, sweeping
+from connector import backfilling, lifecycle, polling, runs, sources, sweeping
 from connector.errors import (
     ConnectorError,
     DailyLimitReached,
@@ -23,7 +23,13 @@ from connector.runtime import Runtime
 from connector.work import QUOTA_PAUSE, Work
 
 RETRY_AFTER = 30
-KINDS: Mapping[str, Callable[[Work], None]] = {"poll": polling.poll, "resync": polling.poll, "sweep": sweeping.sweep}
+KINDS: Mapping[str, Callable[[Work], None]] = {
+    "poll": polling.poll,
+    "resync": polling.poll,
+    "sweep": sweeping.sweep,
+    "backfill": backfilling.backfill,
+    "removal": lifecycle.remove,
+}
 log = structlog.get_logger()
 
 
@@ -87,6 +93,10 @@ def _note_failure(runtime: Runtime, lease: Lease, error: ConnectorError) -> None
 
 
 def _note_success(runtime: Runtime, lease: Lease) -> None:
+    if lease.kind == "removal":
+        with transaction(runtime.database_url) as database:
+            removal.remove_source(database, lease.source_id)
+        return
     lease.finish("succeeded")
     log.info("sync_completed")
     sources.need_attention(runtime, lease.source_id, None)
@@ -98,11 +108,11 @@ def _interval(runtime: Runtime, lease: Lease) -> int:
 
 
 def _schedule(runtime: Runtime, lease: Lease, seconds: float) -> None:
-    """Say when the same kind of work is due again."""
+    """Say when the same kind of work is due again; a backfill or a removal is not."""
     with transaction(runtime.database_url) as database:
         source = database.get_one(Source, lease.source_id)
         moment = datetime.now(UTC) + timedelta(seconds=seconds)
         if lease.kind == "sweep":
             source.next_sweep_at = moment
-        else:
+        elif lease.kind in ("poll", "resync"):
             source.next_poll_at = moment

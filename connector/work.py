@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Self
 
 from sqlmodel import Session
@@ -30,14 +31,18 @@ class Work:
     runtime: Runtime
     lease: Lease
     source: Source
-    client: OrgClient
+
+    @cached_property
+    def client(self) -> OrgClient:
+        """The org; signing in waits until something is asked of it."""
+        return sources.open_org(self.runtime, self.lease.source_id)
 
     @classmethod
     def begin(cls, runtime: Runtime, lease: Lease) -> Self:
         """Open the source of a claimed run."""
         with transaction(runtime.database_url) as database:
             source = database.get_one(Source, lease.source_id)
-        return cls(runtime, lease, source, sources.open_org(runtime, lease.source_id))
+        return cls(runtime, lease, source)
 
     def plan(self, sobject: SalesforceObject) -> tuple[Plan, Drift]:
         """Describe the object anew and decide what to read; every mapped person field gets its column."""
@@ -87,6 +92,8 @@ class Work:
 
     def note_usage(self) -> None:
         """Keep what the org last said of its API calls, and how many this run has made."""
+        if "client" not in vars(self):
+            return
         with transaction(self.runtime.database_url) as database:
             database.get_one(Run, self.lease.run_id).api_calls += self.client.observed.take_calls()
             source = database.get_one(Source, self.lease.source_id)

@@ -52,7 +52,10 @@ class Cdp:
     def reset(self) -> None:
         """Forget all records and people, keep sources and fields; for tests that begin many times."""
         with self.session() as session:
-            db.driver(session).execute("TRUNCATE record, touched, membership, person, people_state, quarantine")
+            db.driver(session).execute(
+                "TRUNCATE record, touched, membership, person, people_state, quarantine, decision, decision_record,"
+                " erased, person_event"
+            )
 
     def session(self) -> AbstractContextManager[Session]:
         """A session in one transaction."""

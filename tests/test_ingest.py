@@ -22,7 +22,7 @@ def records(cdp: Cdp) -> list[dict[str, Any]]:
 
 
 def test_a_new_record_is_written_and_queued(cdp: Cdp) -> None:
-    assert cdp.deliver([ANN]) == Outcome(read=1, written=1)
+    assert cdp.deliver([ANN]) == Outcome(read=1, written=1, imported=1)
     assert cdp.query("SELECT handle FROM touched") == [{"handle": ANN.handle}]
 
 
@@ -71,7 +71,7 @@ def test_content_that_came_back_at_an_equal_stamp_stays_back(cdp: Cdp) -> None:
 def test_of_several_versions_in_one_batch_the_newest_is_kept(cdp: Cdp) -> None:
     newest = replace(ANN, version_at=BEGINNING + 2 * HOUR, values={"company": "Newest"})
     middle = replace(ANN, version_at=BEGINNING + HOUR, values={"company": "Middle"})
-    assert cdp.deliver([middle, newest, ANN]) == Outcome(read=3, written=1, skipped=2)
+    assert cdp.deliver([middle, newest, ANN]) == Outcome(read=3, written=1, imported=1, skipped=2)
     assert cdp.companies() == {ANN.record_id: "Newest"}
 
 

@@ -35,21 +35,21 @@ BAD = BAD_TEXT | {name: (row(BOB, **changes), reason) for name, (changes, reason
 @pytest.mark.parametrize(("bad", "reason"), BAD.values(), ids=BAD)
 def test_a_bad_row_is_set_aside_with_its_reason_and_the_good_land(cdp: Cdp, bad: list[str | None], reason: str) -> None:
     outcome = cdp.put([row(ANN), bad, row(CID)])
-    assert outcome == Outcome(read=3, written=2, quarantined=1)
+    assert outcome == Outcome(read=3, written=2, imported=2, quarantined=1)
     assert cdp.companies() == {ANN.record_id: "Acme", CID.record_id: "Cids"}
     assert quarantine(cdp) == {BOB.record_id: reason}
 
 
 def test_invalid_bytes_are_set_aside(cdp: Cdp) -> None:
     outcome = cdp.put_bytes(line(row(ANN)), line(row(BOB)).replace(b"Bobs", b"B\xff\xfebs"), line(row(CID)))
-    assert outcome == Outcome(read=3, written=2, quarantined=1)
+    assert outcome == Outcome(read=3, written=2, imported=2, quarantined=1)
     assert quarantine(cdp) == {BOB.record_id: "a text is not valid Unicode"}
 
 
 def test_rows_that_are_bad_in_different_ways_are_all_set_aside(cdp: Cdp) -> None:
     late = replace(CID, record_id="00Q000000000000004")
     outcome = cdp.put([row(BOB, company="\x00"), row(CID, since="never"), row(late, score="x"), row(ANN)])
-    assert outcome == Outcome(read=4, written=1, quarantined=3)
+    assert outcome == Outcome(read=4, written=1, imported=1, quarantined=3)
     assert quarantine(cdp) == {
         BOB.record_id: "a text contains a NUL character",
         CID.record_id: "since is not a valid date",
@@ -111,4 +111,4 @@ def test_every_row_of_a_batch_is_counted_once(cdp: Cdp) -> None:
 @pytest.mark.xfail(strict=True, raises=psycopg.errors.NotNullViolation, reason="the whole batch fails")
 @pytest.mark.parametrize("column", ["Id", "CreatedDate", "LastModifiedDate", "SystemModstamp"])
 def test_a_row_without_a_necessary_value_is_set_aside(cdp: Cdp, column: str) -> None:
-    assert cdp.put([row(ANN), row(BOB, **{column: None})]) == Outcome(read=2, written=1, quarantined=1)
+    assert cdp.put([row(ANN), row(BOB, **{column: None})]) == Outcome(read=2, written=1, imported=1, quarantined=1)

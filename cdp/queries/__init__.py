@@ -1,6 +1,6 @@
 """The one door out: every number and every profile that anyone shows is a named query here."""
 
-from cdp.queries.fleet import healed, log, objects, people_by_source, run, runs, sources, totals
+from cdp.queries.fleet import healed, log, objects, people_by_source, run, runs, sources, totals, usual_rate
 from cdp.queries.persons import people, person, resolve_person, why, widest_person
 from cdp.queries.stored import records, trace
 from cdp.queries.stream import Row
@@ -20,6 +20,7 @@ __all__ = [
     "sources",
     "totals",
     "trace",
+    "usual_rate",
     "why",
     "widest_person",
 ]

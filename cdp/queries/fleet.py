@@ -18,7 +18,11 @@ def sources(session: Session) -> list[Row]:
                    ORDER BY f.since, f.object, f.subject LIMIT 1)) AS attention,
                s.next_poll_at, s.api_used, s.api_limit,
                EXISTS (SELECT FROM run AS r WHERE r.source_id = s.id AND r.state = 'running'
-                                              AND r.lease_until > now()) AS updating,
+                                              AND r.lease_until > now()) AS running,
+               EXISTS (SELECT FROM run AS r WHERE r.source_id = s.id AND r.kind IN ('backfill', 'resync')
+                                              AND r.state IN ('queued', 'running', 'waiting')) AS updating,
+               (SELECT min(r.resume_at) FROM run AS r
+                WHERE r.source_id = s.id AND r.state = 'waiting') AS waits_until,
                NOT EXISTS (SELECT FROM read_window AS w WHERE w.source_id = s.id) AS fresh
         FROM source AS s ORDER BY s.id
         """,
@@ -56,9 +60,9 @@ def runs(session: Session, source_id: int, limit: int = 10) -> list[Row]:
     )
 
 
-def run(session: Session, run_id: int) -> Row:
-    """One run's state, progress and error; `fresh` tells whether its lease is alive."""
-    return rows(
+def run(session: Session, run_id: int) -> Row | None:
+    """One run's state, progress and error; None when it is gone with its source."""
+    found = rows(
         driver(session),
         """
         SELECT id AS run_id, source_id, kind, state, started_at, ended_at, resume_at, expected, read, written, skipped,
@@ -66,7 +70,21 @@ def run(session: Session, run_id: int) -> Row:
         FROM run WHERE id = %(run)s
         """,
         {"run": run_id},
-    )[0]
+    )
+    return found[0] if found else None
+
+
+def usual_rate(session: Session, source_id: int) -> float | None:
+    """Rows a second of the source's last large run; None if there was none."""
+    found = rows(
+        driver(session),
+        """
+        SELECT read / extract(epoch FROM ended_at - started_at)::float AS rate FROM run
+        WHERE source_id = %(source)s AND read > 1000 AND ended_at > started_at ORDER BY id DESC LIMIT 1
+        """,
+        {"source": source_id},
+    )
+    return found[0]["rate"] if found else None
 
 
 def log(session: Session, source_id: int | None, limit: int = 100) -> list[Row]:

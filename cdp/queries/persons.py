@@ -7,7 +7,7 @@ from psycopg import sql
 from sqlmodel import Session
 
 from cdp.db import driver, rows
-from cdp.fields import registered
+from cdp.fields import registered, rules
 from cdp.queries.stream import Row, columns, stream
 from cdp.survivorship import PRECEDENCE, Verdict, judge
 
@@ -98,13 +98,13 @@ def _profile(row: Row) -> Row:
 
 def why(session: Session, person_id: UUID) -> list[Verdict]:
     """For each field of a person: the winning record, its stamp, the rule, and why the others lost."""
-    fields = registered(session)
+    in_force = rules(session)
     query = sql.SQL(
         """
         SELECT s.name AS source, r.source_id, r.object, r.record_id, r.modified_at, r.rank {fields}
         FROM membership AS m JOIN record AS r USING (handle) JOIN source AS s ON s.id = r.source_id
         WHERE m.person_id = %(person)s ORDER BY {precedence}
         """
-    ).format(fields=columns(fields), precedence=PRECEDENCE)
+    ).format(fields=columns(in_force.fields), precedence=PRECEDENCE)
     laid = rows(driver(session), query, {"person": person_id})
-    return [verdict for field in fields if (verdict := judge(field, laid)) is not None]
+    return [verdict for field in in_force.fields if (verdict := judge(field, in_force, laid)) is not None]

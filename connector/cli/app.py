@@ -17,3 +17,4 @@ app.add_typer(source, name="source")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 SourceName = Annotated[str, typer.Argument(help="Name or id of the data source.", metavar="NAME")]
+Here = Annotated[bool, typer.Option("--here", help="Work in this process instead of through the fleet.")]

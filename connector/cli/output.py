@@ -20,6 +20,11 @@ if not console.is_terminal:
     console.width = PIPE_WIDTH  # nobody's terminal cuts it, so nothing needs folding
 
 
+def is_interactive() -> bool:
+    """Tell whether there is a person to ask."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
 def to_json(value: Any) -> str:  # noqa: ANN401 - anything that JSON or `_plain` knows
     """Return a value as JSON on one line; times in ISO 8601, numbers exact."""
     return json.dumps(value, default=_plain, ensure_ascii=False)

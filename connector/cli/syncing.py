@@ -13,14 +13,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from cdp import queries
 from cdp.db import transaction
-from connector import runs, sources, sync
-from connector.cli.app import Json, SourceName, app
+from connector import backfilling, runs, sources, sync
+from connector.cli.app import Here, Json, SourceName, app
 from connector.cli.output import console, hints, print_json, print_lines, table
-from connector.errors import BadInput, ConnectorError, NeedsAttention, WaitingForQuota
+from connector.errors import BadInput, ConnectorError, NeedsAttention, Refused, WaitingForQuota
 from connector.runtime import Runtime
 
 MOVE = "Move data"
-Here = Annotated[bool, typer.Option("--here", help="Work in this process instead of through the fleet.")]
 LOOK_EVERY = 0.25
 UNCLAIMED_LIMIT = 60.0
 
@@ -68,6 +67,45 @@ def sweep(
         raise failure
 
 
+@app.command(rich_help_panel=MOVE)
+def backfill(
+    name: SourceName,
+    fields: Annotated[
+        str | None, typer.Option(help="Mapped fields to fill, as Lead.X,Contact.Y; all otherwise.")
+    ] = None,
+    estimate: Annotated[bool, typer.Option("--estimate", help="Only say what it would cost; writes nothing.")] = False,
+    here: Here = False,
+    json: Json = False,
+) -> None:
+    """Fill mapped fields of records that are there already, while the source goes on being polled."""
+    runtime = Runtime()
+    with transaction(runtime.database_url) as session:
+        source = sources.find(session, name)
+        wanted = backfilling.chosen(fields, source.mapping)
+        rate = queries.usual_rate(session, source.key)
+    if estimate:
+        _show_estimate(runtime, source.key, wanted, rate, json=json)
+        return
+    done, failure = run_sources(runtime, name, "backfill", here=here, options={"fields": wanted})
+    _show_runs(done, json=json)
+    if failure:
+        raise failure
+
+
+def _show_estimate(
+    runtime: Runtime, source_id: int, wanted: backfilling.Fields, rate: float | None, *, json: bool
+) -> None:
+    client = sources.open_org(runtime, source_id)
+    found = backfilling.estimate(client, wanted, runtime.settings.bulk_threshold, rate)
+    if json:
+        print_lines(found)
+        return
+    table(
+        ("object", "fields", "rows", "API calls", "seconds"),
+        ((one.object, list(one.fields), one.rows, one.api_calls, one.seconds) for one in found),
+    )
+
+
 def _show_runs(done: list[queries.Row], *, json: bool) -> None:
     if json:
         print_lines(done)
@@ -84,14 +122,17 @@ def run_sources(
 ) -> tuple[list[queries.Row], ConnectorError | None]:
     """Have one source or all run, show the progress, and return the finished runs and the first failure."""
     asked = [runs.request(runtime.database_url, one, kind, options) for one in _wanted(runtime, name)]
-    failure = _carry_out(runtime, asked, here=here)
+    failure = carry_out(runtime, asked, here=here)
     return [_run(runtime, run_id) for run_id in asked], failure
 
 
 def _wanted(runtime: Runtime, name: str | None) -> list[int]:
     with transaction(runtime.database_url) as session:
         if name is not None:
-            found = [sources.find(session, name).id]
+            source = sources.find(session, name)
+            if source.state != "connected":
+                raise Refused(f"The data source '{source.name}' is {source.state}: resume or reconnect it first.")
+            found = [source.id]
         else:
             found = [row["source_id"] for row in queries.sources(session) if row["state"] == "connected"]
     if not found:
@@ -100,13 +141,22 @@ def _wanted(runtime: Runtime, name: str | None) -> list[int]:
 
 
 def _run(runtime: Runtime, run_id: int) -> queries.Row:
+    row = _find_run(runtime, run_id)
+    if row is None:
+        raise ConnectorError(f"Run {run_id} is gone with its data source.")
+    return row
+
+
+def _find_run(runtime: Runtime, run_id: int) -> queries.Row | None:
     with transaction(runtime.database_url) as session:
         row = queries.run(session, run_id)
+        if row is None:
+            return None
         source = next(one for one in queries.sources(session) if one["source_id"] == row["source_id"])
     return {**row, "source": source["name"], "attention": source["attention"]}
 
 
-def _carry_out(runtime: Runtime, run_ids: list[int], *, here: bool) -> ConnectorError | None:
+def carry_out(runtime: Runtime, run_ids: list[int], *, here: bool) -> ConnectorError | None:
     """Have the runs done and show their progress; return the first failure, so that the others are not held up."""
     failures = []
     if not here:
@@ -140,14 +190,15 @@ def _send(runtime: Runtime, run_ids: list[int]) -> None:
 def _await(runtime: Runtime, run_id: int) -> None:
     """Wait for a run that somebody else carries out."""
     give_up_at = time.monotonic() + UNCLAIMED_LIMIT
-    while (row := _run(runtime, run_id))["state"] in ("queued", "running"):
+    while (row := _find_run(runtime, run_id)) and row["state"] in ("queued", "running"):
         if row["state"] == "queued" and time.monotonic() > give_up_at:
             raise ConnectorError(
                 f"No worker took run {run_id} within {UNCLAIMED_LIMIT:.0f} s; it stays queued: "
                 "start `connector worker`, or use --here."
             )
         time.sleep(LOOK_EVERY)
-    _raise_for(row)
+    if row is not None:  # a removal takes its own run away
+        _raise_for(row)
 
 
 def _raise_for(row: queries.Row) -> None:
@@ -182,7 +233,9 @@ def _shown(runtime: Runtime, run_ids: list[int]) -> Iterator[None]:
 def _follow(runtime: Runtime, progress: Progress, bars: dict[int, TaskID], stop: threading.Event) -> None:
     while not stop.wait(LOOK_EVERY):
         for run_id, bar in bars.items():
-            row = _run(runtime, run_id)
+            row = _find_run(runtime, run_id)
+            if row is None:
+                continue
             speed = progress.tasks[bar].speed
             progress.update(
                 bar,

@@ -135,7 +135,7 @@ def read(document: object) -> Node | None:
         tree = _Root.model_validate({"tree": document}).tree
     except ValidationError as error:
         first = error.errors()[0]
-        raise BadInput(f"The filter cannot be used{_place(first['loc'])}: {_sentence(first)}.") from None
+        raise BadInput(f"The filter cannot be used{_place(first['loc'])}: {_sentence(first)}") from None
     if (count := sum(1 for _ in conditions(tree))) > MAX_CONDITIONS:
         raise BadInput(f"The filter has {count} conditions: use at most {MAX_CONDITIONS}, perhaps 'in' with a list.")
     return tree
@@ -213,7 +213,8 @@ def _sentence(error: Any) -> str:  # noqa: ANN401 - pydantic's own
         "extra_forbidden": f"'{error['loc'][-1]}' does not belong there",
         "tuple_type": "'all' and 'any' take a list of nodes",
     }
-    return str(words.get(error["type"], error["msg"]))
+    sentence = str(words.get(error["type"], error["msg"]))
+    return sentence if sentence.endswith("?") else sentence + "."
 
 
 def _refuse(sentence: str) -> NoReturn:

@@ -1,1 +1,1 @@
-"""The benchmark: `python -m tests.bench` compares a sync with the floor and with what one would write in an afternoon."""
+"""The benchmark: `python -m tests.bench` compares a sync with the floor, and with a script of an afternoon."""

@@ -5,12 +5,11 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from connector.transform import field_types
-from tests.bench.mapping import SOURCE, plan
+from tests.bench.mapping import MAPPINGS, SOURCE, plan
 from tests.bench.stage import Stage
 
 LOOK_EVERY = 0.02
@@ -36,15 +35,15 @@ def export(stage: Stage, database_url: str, file: Path) -> Took:
     return _run(command, stage.environment(database_url), stage.folder / "export.out")
 
 
-def plain(stage: Stage, database_url: str, sobjects: Sequence[str], since: str | None = None) -> Took:
+def plain(stage: Stage, database_url: str, since: str | None = None) -> Took:
     """Read by the script of an afternoon: all, or what changed since a moment."""
     columns = {}
-    for sobject in sobjects:
+    for sobject in MAPPINGS:
         types = field_types(stage.org.describe(sobject))
         columns[sobject] = {name: types[name] for name in plan(stage.org, sobject).fields}
-    told = {**stage.org.session, "ca_file": str(stage.org.ca_file), "database_url": database_url}
-    told_all = json.dumps({**told, "objects": columns, "since": since})
-    return _run([sys.executable, "-m", "tests.bench.plain"], {**os.environ, "PLAIN": told_all}, stage.folder / "plain.out")
+    told = {"ca_file": str(stage.org.ca_file), "database_url": database_url, "objects": columns, "since": since}
+    environment = {**os.environ, "PLAIN": json.dumps({**stage.org.session, **told})}
+    return _run([sys.executable, "-m", "tests.bench.plain"], environment, stage.folder / "plain.out")
 
 
 def _run(command: list[str], environment: dict[str, str], output: Path) -> Took:

@@ -1,4 +1,4 @@
-"""What one would write in an afternoon: simple-salesforce and upserts by executemany; nobody is merged, nothing deleted."""
+"""What one would write in an afternoon: simple-salesforce and upserts by executemany; nobody is merged."""
 
 import json
 import os
@@ -18,11 +18,11 @@ TYPES = {"boolean": "boolean", "double": "double precision", "date": "date", "da
 
 
 def main() -> None:
-    """Read as `PLAIN` says: keys access_token, instance_url, ca_file, database_url, objects (name → column → type), since."""
+    """Read what the variable PLAIN says, as JSON: `objects` is name → column → type, `since` a moment or null."""
     told = json.loads(os.environ["PLAIN"])
     session = requests.Session()
     session.verify = told["ca_file"]
-    session.trust_env = False
+    session.trust_env = False  # REQUESTS_CA_BUNDLE would replace the authority above
     client = Salesforce(instance_url=told["instance_url"], session_id=told["access_token"], session=session)
     with psycopg.connect(told["database_url"]) as connection:
         for sobject, columns in told["objects"].items():

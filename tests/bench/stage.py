@@ -15,6 +15,7 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import make_url
 
+from cdp.db import engine
 from connector import embedded
 from connector.client import API_VERSION
 from connector.http import Session
@@ -70,8 +71,11 @@ class Stage:
         url = make_url(self.server_url).set(database=name).render_as_string(hide_password=False)
         with psycopg.connect(self.server_url, autocommit=True) as connection:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-            yield url
-            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+            try:
+                yield url
+            finally:
+                engine(url).dispose()
+                connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
     def settings(self, database_url: str) -> Mapping[str, str]:
         """Return the environment variables by which our command finds the org and a database."""

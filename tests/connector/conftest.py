@@ -2,6 +2,9 @@
 
 import base64
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -135,6 +138,33 @@ class Site:
         """Every stored record whole, but for the time it was read."""
         rows = self.query("SELECT * FROM record ORDER BY handle")
         return [{name: value for name, value in row.items() if name != "read_at"} for row in rows]
+
+
+    def environment(self, **other: str) -> dict[str, str]:
+        """The environment of a process of this installation."""
+        settings = self.runtime.settings
+        ours = {
+            "CONNECTOR_HOME": str(settings.home),
+            "CONNECTOR_CA_BUNDLE": str(settings.ca_bundle or ""),
+            "CONNECTOR_ALLOWED_HOSTS": ",".join(settings.allowed_hosts),
+            "CONNECTOR_ENCRYPTION_KEYS": KEY,
+            "CONNECTOR_LOG_LEVEL": "ERROR",
+        }
+        if settings.database_url:
+            ours["CONNECTOR_DATABASE_URL"] = settings.database_url.get_secret_value()
+        return {name: value for name, value in {**os.environ, **ours, **other}.items() if value}
+
+    def cli(self, *arguments: str, typed: str = "", **other: str) -> "subprocess.CompletedProcess[str]":
+        """Run `connector` in a process of its own."""
+        return subprocess.run(
+            [sys.executable, "-m", "connector", *arguments],
+            env=self.environment(**other),
+            cwd=self.runtime.settings.home.parent,
+            input=typed,
+            capture_output=True,
+            text=True,
+            timeout=90,
+        )
 
 
 @pytest.fixture

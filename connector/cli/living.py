@@ -1,0 +1,97 @@
+"""Commands for the life of a data source."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cdp.db import transaction
+from cdp.models import Source
+from connector import lifecycle, sources
+from connector.auth import load_credentials
+from connector.cli.app import Here, Json, SourceName, source
+from connector.cli.output import console, hints, is_interactive, print_json
+from connector.cli.syncing import carry_out
+from connector.errors import BadInput
+from connector.runtime import Runtime
+
+
+def _answer(changed: Source, *, json: bool) -> None:
+    if json:
+        print_json({"source_id": changed.id, "name": changed.name, "org_id": changed.org_id, "state": changed.state})
+    else:
+        console.print(f"The data source '{changed.name}' is {changed.state}.", markup=False)
+
+
+@source.command()
+def pause(name: SourceName, json: Json = False) -> None:
+    """Stop polling a source for a while; nothing is lost."""
+    _answer(lifecycle.take(Runtime(), name, "pause"), json=json)
+
+
+@source.command()
+def resume(name: SourceName, json: Json = False) -> None:
+    """Go on polling a paused source."""
+    _answer(lifecycle.take(Runtime(), name, "resume"), json=json)
+
+
+@source.command()
+def disconnect(name: SourceName, json: Json = False) -> None:
+    """Stop using an org: open work ends; records, people and credentials stay."""
+    _answer(lifecycle.take(Runtime(), name, "disconnect"), json=json)
+
+
+@source.command()
+def reconnect(name: SourceName, json: Json = False) -> None:
+    """Use a disconnected org again, with the credentials it has."""
+    _answer(lifecycle.reconnect(Runtime(), name), json=json)
+
+
+@source.command()
+def archive(name: SourceName, json: Json = False) -> None:
+    """Put a disconnected source away; what it brought stays until it is deleted."""
+    _answer(lifecycle.take(Runtime(), name, "archive"), json=json)
+
+
+@source.command()
+def reauthenticate(
+    name: SourceName,
+    credentials: Annotated[
+        Path | None, typer.Option(help="JSON file with new credentials; - for standard input.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Give a source new credentials for the same org."""
+    if credentials is None:
+        raise BadInput("Give the new credentials with --credentials FILE (- for standard input).")
+    given = load_credentials(None if str(credentials) == "-" else credentials, stdin=str(credentials) == "-")
+    _answer(lifecycle.reauthenticate(Runtime(), name, given), json=json)
+
+
+@source.command()
+def delete(
+    name: SourceName,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    here: Here = False,
+    json: Json = False,
+) -> None:
+    """Delete an archived source with every record and value it brought, and recompute the people it touched."""
+    runtime = Runtime()
+    with transaction(runtime.database_url) as session:
+        found = sources.find(session, name)
+        lost = lifecycle.consequences(session, found)
+    words = (
+        f"Deleting '{found.name}' removes {lost.records:,} records; {lost.people_vanish:,} people vanish and "
+        f"{lost.people_stay:,} stay with what other sources know of them."
+    )
+    hints.print(words, markup=False, soft_wrap=True)
+    if is_interactive() and not yes:
+        typer.confirm("Delete it?", abort=True)
+    run_id = lifecycle.begin_removal(runtime, name)
+    failure = carry_out(runtime, [run_id], here=here)
+    if failure:
+        raise failure
+    if json:
+        print_json({"source_id": found.id, "name": found.name, "deleted": True, **vars(lost)})
+    else:
+        console.print(f"The data source '{found.name}' is deleted.", markup=False)

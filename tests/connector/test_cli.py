@@ -1,0 +1,389 @@
+"""The command line as scripts see it: shapes of JSON, exit codes, and one clear sentence for everything that fails."""
+
+import csv
+import json
+import re
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+from uuid import UUID
+
+import click
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from connector.cli import app
+from tests.connector.conftest import Site, people_rows
+
+Done = CompletedProcess[str]
+PARAGRAPH = re.compile(r"[A-Z'].*[.:][^\n]*")
+
+
+def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command that does something, with its path."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, (*path, name))
+        else:
+            yield (*path, name), command
+
+
+COMMANDS = dict(commands(typer.main.get_command(app)))
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_every_command_has_help_and_takes_json(path: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(app, [*path, "--help"])
+    assert result.exit_code == 0
+    assert "Usage:" in result.output
+    assert COMMANDS[path].help
+    assert any("--json" in option.opts for option in COMMANDS[path].params)
+    assert all(option.help for option in COMMANDS[path].params if isinstance(option, click.Option))
+
+
+def test_the_commands_of_the_main_job_are_there(site: Site) -> None:
+    done = site.cli("--help")
+    assert done.returncode == 0
+    names = {" ".join(path) for path in COMMANDS}
+    assert names >= {
+        *("migrate", "demo", "simulator", "source connect", "source list", "source show"),
+        *("sync", "status", "person", "export", "worker", "beat"),
+    }
+    assert all(name.split()[0] in done.stdout for name in names)
+
+
+def credentials_file(site: Site, tmp_path: Path, name: str = "acme", **changes: Any) -> str:
+    path = tmp_path / f"{name}.json"
+    path.write_text(json.dumps(site.server.credentials(site.orgs[name]) | changes))
+    return str(path)
+
+
+def connect(site: Site, tmp_path: Path, *options: str, name: str = "acme", **changes: Any) -> Done:
+    file = credentials_file(site, tmp_path, **changes)
+    url = site.server.url(site.orgs["acme"])
+    return site.cli("source", "connect", name, "--login-url", url, "--credentials", file, *options)
+
+
+def lines(done: Done) -> list[dict[str, Any]]:
+    assert (done.returncode, done.stderr) == (0, "")
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def document(done: Done) -> dict[str, Any]:
+    [one] = lines(done)
+    return one
+
+
+RUN = {"run_id", "kind", "state", "started_at", "ended_at", "read", "written", "skipped", "deleted", "quarantined", "error"}
+
+
+def test_the_documents_of_the_contract(site: Site, tmp_path: Path) -> None:
+    org = site.orgs["acme"]
+    org.insert_many("Lead", [*people_rows(3), {"LastName": "=1+1", "Company": "x", "Email": "p0@EXAMPLE.org"}])
+    org.delete("Lead", sorted(org.snapshot("Lead"))[2])
+    site.instance().integration_user.can_write = False
+
+    made = json.loads(connect(site, tmp_path, "--json").stdout)
+    assert made == {
+        "source_id": made["source_id"],
+        "name": "acme",
+        "org_id": org.org_id,
+        "instance_url": site.server.url(org),
+        "created_by": org.username,
+    }
+
+    run = document(site.cli("sync", "--here", "--json"))
+    assert run.keys() >= RUN
+    assert (run["state"], run["read"], run["written"], run["deleted"]) == ("succeeded", 4, 4, 1)
+
+    check_status(document(site.cli("status", "--json")), made)
+    assert document(site.cli("status", str(made["source_id"]), "--json"))["sources"][0]["name"] == "acme"
+    [listed] = lines(site.cli("source", "list", "--json"))
+    assert document(site.cli("source", "show", "acme", "--json")) == listed
+    assert (listed["name"], listed["state"], listed["org_id"]) == ("acme", "connected", org.org_id)
+
+    people = lines(site.cli("export", "people"))
+    assert len(people) == 2
+    assert all(person.keys() >= PERSON for person in people)
+    [pair] = [person for person in people if len(person["records"]) == 2]
+    assert pair["email"] == "p0@example.org"
+    assert pair["permissions"] == {"email": True, "sms": None}
+    assert pair["records"][0].keys() == {"source", "org_id", "object", "record_id"}
+    for wanted in ("P0@example.org ", pair["person_id"], pair["records"][1]["record_id"]):
+        assert document(site.cli("person", wanted, "--json")) == pair
+    why = document(site.cli("person", pair["person_id"], "--why", "--json"))["why"]
+    assert {verdict["field"] for verdict in why} == {"company", "last_name"}
+
+    records = lines(site.cli("export", "records", "--json"))
+    assert sorted(record["state"] for record in records) == ["deleted", "live", "live", "live"]
+    assert all(record.keys() >= RECORD for record in records)
+    one = records[0]
+    assert one["external_id"] == f"sf_{made['source_id']}_Lead_{one['record_id']}"
+    check_csv(site, tmp_path)
+
+
+PERSON = {"person_id", "email", "fields", "permissions", "records", "created_at", "updated_at"}
+RECORD = {
+    *("source", "org_id", "object", "record_id", "external_id", "state", "modified_at", "person_id", "fields"),
+}
+
+
+def check_status(status: dict[str, Any], made: dict[str, Any]) -> None:
+    assert status.keys() >= {"sources", "people", "records", "activities", "unassociated_opportunities"}
+    assert (status["people"], status["records"]) == (2, 3)
+    assert isinstance(status["activities"], dict)
+    [source] = status["sources"]
+    assert source.keys() >= {*("source_id", "name", "org_id", "state", "updating", "attention", "objects", "api", "runs")}
+    assert (source["source_id"], source["state"], source["updating"], source["attention"]) == (
+        made["source_id"],
+        "connected",
+        False,
+        None,
+    )
+    assert source["objects"].keys() == {"Lead", "Contact"}
+    lead = source["objects"]["Lead"]
+    assert lead.keys() >= {"records", "cursor", "last_run", "windows_contiguous", "quarantined"}
+    assert (lead["records"], lead["windows_contiguous"], lead["quarantined"]) == (3, True, 0)
+    assert source["api"].keys() == {"used", "limit", "share"}
+    assert source["runs"][0].keys() >= RUN
+
+
+def check_csv(site: Site, tmp_path: Path) -> None:
+    file = tmp_path / "people.csv"
+    assert site.cli("export", "people", "--format", "csv", "--output", str(file)).returncode == 0
+    with file.open(newline="") as opened:
+        rows = list(csv.DictReader(opened))
+    assert len(rows) == 2
+    assert {row["last_name"] for row in rows} <= {"'=1+1", "Lima 00000", "Lima 00001"}
+    assert list(tmp_path.glob("*.part")) == []
+
+
+def test_what_people_read_is_there_without_json(site: Site, tmp_path: Path) -> None:
+    site.orgs["acme"].insert_many("Lead", people_rows(1))
+    assert "Connected 'acme'" in connect(site, tmp_path).stdout
+    assert "succeeded" in site.cli("sync", "acme", "--here").stdout
+    assert "People 1" in site.cli("status").stdout
+    shown = site.cli("person", "p0@example.org", "--why").stdout
+    assert "Lima 00000" in shown
+    assert "acme" in site.cli("source", "list").stdout
+
+
+def test_credentials_come_from_standard_input(site: Site) -> None:
+    url = site.server.url(site.orgs["acme"])
+    given = json.dumps(site.server.credentials(site.orgs["acme"], "refresh_token"))
+    done = site.cli("source", "connect", "acme", "--login-url", url, "--credentials", "-", "--json", typed=given)
+    assert json.loads(done.stdout)["name"] == "acme"
+
+
+def failed(done: Done, code: int, *words: str) -> None:
+    """One sentence (or two, with the remedy) on one line of stderr, nothing on stdout, the code of the contract."""
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "unexpected" not in done.stderr
+    said = [line for line in done.stderr.splitlines() if line.strip()]
+    assert len(said) == 1, done.stderr
+    assert said[0].endswith(".")
+    assert all(word in said[0] for word in words), said[0]
+    assert done.stdout == ""
+
+
+def untouched(site: Site) -> None:
+    assert site.query("SELECT id FROM source") == []
+    assert site.query("SELECT name FROM person_field") == []
+
+
+def test_wrong_credentials_need_attention_and_are_not_repeated(site: Site, tmp_path: Path) -> None:
+    done = connect(site, tmp_path, client_secret="Wr0ngSecret")
+    failed(done, 4)
+    assert "Wr0ngSecret" not in done.stderr
+    untouched(site)
+
+
+def test_an_unreachable_host_is_a_failure(site: Site, tmp_path: Path) -> None:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+        file = credentials_file(site, tmp_path)
+        done = site.cli(
+            *("source", "connect", "acme", "--login-url", f"https://localhost:{port}", "--credentials", file),
+            CONNECTOR_ALLOWED_HOSTS=f"localhost:{port}",
+        )
+    failed(done, 1, "cannot be reached")
+    untouched(site)
+
+
+def test_an_untrusted_host_needs_attention(site: Site, tmp_path: Path) -> None:
+    file, url = credentials_file(site, tmp_path), site.server.url(site.orgs["acme"])
+    done = site.cli(
+        "source", "connect", "acme", "--login-url", url, "--credentials", file, CONNECTOR_CA_BUNDLE=""
+    )
+    failed(done, 4, "certificate", "CONNECTOR_CA_BUNDLE")
+    untouched(site)
+
+
+@pytest.mark.parametrize("url", ["https://evil.example", "http://acme.my.salesforce.com", "https://localhost", "acme"])
+def test_a_host_that_is_not_allowed_is_wrong_usage(site: Site, tmp_path: Path, url: str) -> None:
+    file = credentials_file(site, tmp_path)
+    failed(site.cli("source", "connect", "acme", "--login-url", url, "--credentials", file), 2)
+    untouched(site)
+    assert site.asked("") == 0
+
+
+def test_a_taken_name_and_a_taken_org_are_refused(site: Site, tmp_path: Path) -> None:
+    assert connect(site, tmp_path).returncode == 0
+    failed(connect(site, tmp_path), 3, "named 'acme' exists")
+    failed(connect(site, tmp_path, name="again"), 3, "connected already as 'acme'")
+    assert len(site.query("SELECT id FROM source")) == 1
+
+
+def test_another_orgs_login_needs_attention(site: Site) -> None:
+    from connector import sources
+
+    site.connect()
+    other = site.credentials("globex")
+    context = sources._context(site.source(), "credentials")
+    site.change(
+        credentials=site.runtime.vault.seal(sources.dump_credentials(other), context),
+        login_url=site.server.url(site.orgs["globex"]),
+        session=None,
+    )
+    failed_run = site.cli("sync", "--here", "--json")
+    assert failed_run.returncode == 4
+    assert "Switching organizations is not possible" in failed_run.stderr
+    assert "Traceback" not in failed_run.stderr
+    assert json.loads(failed_run.stdout)["state"] == "failed"
+    assert site.query("SELECT handle FROM record") == []
+
+
+@pytest.mark.parametrize(
+    "arguments", [("source", "show", "nobody"), ("status", "nobody"), ("sync", "nobody", "--here"), ("sync", "--here")]
+)
+def test_an_unknown_source_is_wrong_usage(site: Site, arguments: tuple[str, ...]) -> None:
+    failed(site.cli(*arguments), 2)
+    assert site.query("SELECT id FROM run") == []
+
+
+@pytest.mark.parametrize(
+    "content", [None, "", "{", "[]", "{}", '{"flow": "magic"}', '{"flow": "jwt", "client_id": "x"}', b"\xff\xfe\xfd"]
+)
+def test_unusable_credentials_are_wrong_usage(site: Site, tmp_path: Path, content: str | bytes | None) -> None:
+    file = tmp_path / "credentials.json"
+    if content is not None:
+        file.write_bytes(content.encode() if isinstance(content, str) else content)
+    url = site.server.url(site.orgs["acme"])
+    failed(site.cli("source", "connect", "acme", "--login-url", url, "--credentials", str(file)), 2)
+    untouched(site)
+
+
+@pytest.mark.parametrize("arguments", [("status",), ("migrate",), ("sync", "--here"), ("source", "list")])
+def test_a_database_that_is_down_is_one_sentence(site: Site, arguments: tuple[str, ...]) -> None:
+    url = "postgresql://user:s3cret@127.0.0.1:1/nowhere"
+    done = site.cli(*arguments, CONNECTOR_DATABASE_URL=url)
+    failed(done, 1, "does not answer", "CONNECTOR_DATABASE_URL")
+    assert "s3cret" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [("status",), ("sync", "--here"), ("export", "people"), ("person", "x")])
+def test_a_database_that_is_not_migrated_says_so(
+    site: Site, server_url: str, empty_database: str, arguments: tuple[str, ...]
+) -> None:
+    del server_url
+    failed(site.cli(*arguments, CONNECTOR_DATABASE_URL=empty_database), 1, "connector migrate")
+
+
+@pytest.fixture
+def empty_database(server_url: str) -> Iterator[str]:
+    from tests.conftest import database_from
+
+    with database_from("template0", server_url) as url:
+        yield url
+
+
+def test_an_empty_database_is_migrated_once(site: Site, empty_database: str) -> None:
+    first = document(site.cli("migrate", "--json", CONNECTOR_DATABASE_URL=empty_database))
+    again = document(site.cli("migrate", "--json", CONNECTOR_DATABASE_URL=empty_database))
+    assert first["before"] is None
+    assert first["after"] == again["before"] == again["after"]
+
+
+def test_a_broker_that_is_down_is_one_sentence(site: Site) -> None:
+    site.connect()
+    done = site.cli("sync", CONNECTOR_REDIS_URL="redis://:s3cret@127.0.0.1:1/0")
+    failed(done, 1, "broker does not answer", "--here")
+    assert "s3cret" not in done.stderr
+    assert site.query("SELECT state FROM run") == [{"state": "queued"}]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CONNECTOR_POLL_INTERVAL", "often"),
+        ("CONNECTOR_API_SHARE", "2"),
+        ("CONNECTOR_BULK_THRESHOLD", "-1"),
+        ("CONNECTOR_LOG_LEVEL", "LOUD"),
+        ("CONNECTOR_MAX_RECORDS_PER_KEY", "0"),
+    ],
+)
+def test_a_bad_setting_is_wrong_usage(site: Site, name: str, value: str) -> None:
+    failed(site.cli("status", **{name: value}), 2, name)
+
+
+@pytest.mark.xfail(strict=True, reason="a URL that is none is not checked by the settings: it ends as unexpected, code 1")
+@pytest.mark.parametrize("name", ["CONNECTOR_DATABASE_URL", "CONNECTOR_REDIS_URL"])
+def test_an_address_that_is_none_is_wrong_usage(site: Site, name: str) -> None:
+    site.connect()
+    failed(site.cli("sync", **{name: "nonsense"}), 2, name)
+
+
+@pytest.mark.parametrize("keys", ["short", "AAAA,BBBB"])
+def test_a_bad_key_is_wrong_usage(site: Site, tmp_path: Path, keys: str) -> None:
+    file, url = credentials_file(site, tmp_path), site.server.url(site.orgs["acme"])
+    done = site.cli(
+        "source", "connect", "acme", "--login-url", url, "--credentials", file, CONNECTOR_ENCRYPTION_KEYS=keys
+    )
+    failed(done, 2, "encryption key")
+    untouched(site)
+
+
+@pytest.mark.parametrize(
+    "arguments", [("frobnicate",), ("status", "--frobnicate"), ("export", "secrets"), ("source", "connect")]
+)
+def test_wrong_usage_is_two(site: Site, arguments: tuple[str, ...]) -> None:
+    done = site.cli(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Traceback" not in done.stderr
+
+
+def test_nobody_and_nowhere(site: Site, tmp_path: Path) -> None:
+    failed(site.cli("person", "nobody@example.org"), 1, "Nobody is known by 'nobody@example.org'")
+    file = tmp_path / "missing" / "people.jsonl"
+    failed(site.cli("export", "people", "--output", str(file)), 2, str(file))
+    assert list(tmp_path.glob("**/*.part")) == []
+
+
+def test_waiting_for_quota_is_five(site: Site) -> None:
+    site.connect()
+    site.instance().usage.count(90_000)
+    done = site.cli("sync", "--here")
+    assert done.returncode == 5
+    assert "of 100000 API calls" in done.stderr
+    assert site.latest_run()["state"] == "waiting"
+
+
+def test_a_reader_who_leaves_early_is_no_failure(site: Site) -> None:
+    import subprocess
+    import sys
+
+    populate: Callable[..., Any] = site.orgs["acme"].insert_many
+    populate("Lead", people_rows(300))
+    site.connect()
+    site.sync()
+    command = f"{sys.executable} -m connector export people | head -n 1"
+    done = subprocess.run(
+        ["/bin/sh", "-c", command], env=site.environment(), capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert UUID(json.loads(done.stdout)["person_id"])

@@ -1,0 +1,204 @@
+"""Runs: claimed by one, owned through a lease, written under the current epoch only, due when their time has come."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from cdp.db import driver, transaction
+from cdp.errors import LeaseLost
+from cdp.records import Outcome
+from connector import runs
+from connector.runs import Lease
+from tests.feed import Cdp
+from tests.oracle import Record
+
+
+def claimed(cdp: Cdp, run_id: int, owner: str = "me") -> Lease:
+    lease = runs.claim(cdp.url, run_id, owner)
+    assert lease is not None
+    return lease
+
+
+def row(cdp: Cdp, run_id: int) -> dict[str, Any]:
+    return cdp.query("SELECT *, lease_until > now() AS alive FROM run WHERE id = %(id)s", id=run_id)[0]
+
+
+def change(cdp: Cdp, statement: Any) -> None:
+    with cdp.session() as session:
+        driver(session).execute(statement)
+
+
+def let_leases_run_out(cdp: Cdp) -> None:
+    change(cdp, "UPDATE run SET lease_until = now() - interval '1 second'")
+
+
+def test_one_run_is_open_per_source_and_kind(cdp: Cdp) -> None:
+    first = runs.request(cdp.url, 1, "poll")
+    assert runs.request(cdp.url, 1, "poll") == first
+    others = {runs.request(cdp.url, 2, "poll"), runs.request(cdp.url, 1, "sweep")}
+    assert len(others | {first}) == 3
+    lease = claimed(cdp, first)
+    assert runs.request(cdp.url, 1, "poll") == first
+    lease.finish("waiting", resume_at=datetime.now(UTC) + timedelta(hours=1))
+    assert runs.request(cdp.url, 1, "poll") == first
+    change(cdp, "UPDATE run SET resume_at = now()")
+    claimed(cdp, first).finish("succeeded")
+    assert runs.request(cdp.url, 1, "poll") != first
+
+
+def test_many_who_ask_at_once_get_the_same_run(cdp: Cdp) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(lambda _: runs.request(cdp.url, 1, "poll"), range(40)))) == 1
+
+
+def test_of_many_who_claim_at_once_one_gets_the_run(cdp: Cdp) -> None:
+    run_id = runs.request(cdp.url, 1, "poll")
+    with ThreadPoolExecutor(8) as pool:
+        taken = list(pool.map(lambda n: runs.claim(cdp.url, run_id, f"worker {n}"), range(40)))
+    [lease] = [each for each in taken if each]
+    assert (lease.run_id, lease.source_id, lease.kind, lease.epoch) == (run_id, 1, "poll", 1)
+    assert row(cdp, run_id)["state"] == "running"
+    assert row(cdp, run_id)["alive"]
+
+
+def test_a_run_that_is_over_waiting_or_owned_is_not_free(cdp: Cdp) -> None:
+    run_id = runs.request(cdp.url, 1, "poll")
+    lease = claimed(cdp, run_id)
+    assert runs.claim(cdp.url, run_id, "other") is None
+    lease.finish("waiting", resume_at=datetime.now(UTC) + timedelta(hours=1))
+    assert runs.claim(cdp.url, run_id, "other") is None
+    change(cdp, "UPDATE run SET resume_at = now()")
+    claimed(cdp, run_id).finish("failed", code="x", error="It broke.")
+    assert runs.claim(cdp.url, run_id, "other") is None
+    assert runs.claim(cdp.url, 10**6, "other") is None
+
+
+def test_a_lease_that_ran_out_passes_to_the_next(cdp: Cdp) -> None:
+    run_id = runs.request(cdp.url, 1, "poll")
+    first = claimed(cdp, run_id)
+    let_leases_run_out(cdp)
+    second = claimed(cdp, run_id, "other")
+    assert second.epoch == first.epoch + 1
+    assert row(cdp, run_id)["owner"] == "other"
+
+
+def test_a_stale_owner_cannot_write(cdp: Cdp) -> None:
+    run_id = runs.request(cdp.url, 1, "poll")
+    stale = claimed(cdp, run_id)
+    let_leases_run_out(cdp)
+    owner = claimed(cdp, run_id, "other")
+    with pytest.raises(LeaseLost), transaction(cdp.url) as session:
+        cdp.store(session, [Record(1, "Lead", "00Q000000000001")])
+        stale.note(session, Outcome(read=1, written=1))
+    assert not cdp.query("SELECT handle FROM record")
+    assert not cdp.query("SELECT id FROM touched")
+    stale.finish("succeeded")
+    stale.hand_back()
+    after = row(cdp, run_id)
+    assert (after["state"], after["owner"], after["epoch"], after["read"]) == ("running", "other", owner.epoch, 0)
+
+
+def test_a_stale_owner_cannot_keep_the_lease(cdp: Cdp, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "HEARTBEAT_SECONDS", 0.02)
+    run_id = runs.request(cdp.url, 1, "poll")
+    stale = claimed(cdp, run_id)
+    let_leases_run_out(cdp)
+    claimed(cdp, run_id, "other")
+    let_leases_run_out(cdp)
+    with stale.kept_alive():
+        time.sleep(0.3)
+    assert not row(cdp, run_id)["alive"]
+
+
+def test_a_heartbeat_keeps_the_lease_while_nothing_is_written(cdp: Cdp, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "HEARTBEAT_SECONDS", 0.02)
+    run_id = runs.request(cdp.url, 1, "poll")
+    lease = claimed(cdp, run_id)
+    let_leases_run_out(cdp)
+    with lease.kept_alive():
+        time.sleep(0.5)
+    assert row(cdp, run_id)["alive"]
+
+
+def test_progress_adds_up_and_keeps_the_lease(cdp: Cdp) -> None:
+    run_id = runs.request(cdp.url, 1, "poll")
+    lease = claimed(cdp, run_id)
+    let_leases_run_out(cdp)
+    outcome = Outcome(read=5, written=2, deleted=1, skipped=2, quarantined=1)
+    for expected in (10, None, 3):
+        with transaction(cdp.url) as session:
+            lease.note(session, outcome, expected)
+    after = row(cdp, run_id)
+    names = ("read", "written", "deleted", "skipped", "quarantined", "expected")
+    assert [after[name] for name in names] == [15, 6, 3, 6, 3, 13]
+    assert after["alive"]
+
+
+def test_a_run_that_set_rows_aside_is_no_success(cdp: Cdp) -> None:
+    run_id = runs.request(cdp.url, 1, "poll")
+    lease = claimed(cdp, run_id)
+    with transaction(cdp.url) as session:
+        lease.note(session, Outcome(read=1, quarantined=1))
+    lease.finish("succeeded")
+    after = row(cdp, run_id)
+    assert after["state"] == "incomplete"
+    assert after["ended_at"] is not None
+
+
+def test_a_run_handed_back_is_free_at_once_and_keeps_its_progress(cdp: Cdp) -> None:
+    run_id = runs.request(cdp.url, 1, "poll")
+    lease = claimed(cdp, run_id)
+    with transaction(cdp.url) as session:
+        lease.note(session, Outcome(read=7))
+    lease.hand_back()
+    assert row(cdp, run_id)["ended_at"] is None
+    again = claimed(cdp, run_id)
+    assert again.epoch == lease.epoch + 1
+    assert row(cdp, run_id)["read"] == 7
+
+
+def test_a_failure_is_written_down_and_forgotten_by_the_next_try(cdp: Cdp) -> None:
+    run_id = runs.request(cdp.url, 1, "poll")
+    claimed(cdp, run_id).finish(
+        "waiting", code="quota", error="Too many calls.", resume_at=datetime.now(UTC) - timedelta(seconds=1)
+    )
+    waiting = row(cdp, run_id)
+    assert (waiting["state"], waiting["error_code"], waiting["error"]) == ("waiting", "quota", "Too many calls.")
+    assert waiting["ended_at"] is None
+    claimed(cdp, run_id)
+    assert (row(cdp, run_id)["error"], row(cdp, run_id)["resume_at"]) == (None, None)
+
+
+def test_due_queues_a_poll_for_each_connected_source_whose_time_has_come(cdp: Cdp) -> None:
+    change(cdp, "UPDATE source SET next_poll_at = now() + interval '1 hour' WHERE id = 2")
+    change(cdp, "UPDATE source SET state = 'paused' WHERE id = 3")
+    found = runs.due(cdp.url)
+    assert [row(cdp, run_id)["source_id"] for run_id in found] == [1]
+    assert runs.due(cdp.url) == found
+
+
+def test_a_source_that_needs_attention_is_left_alone(cdp: Cdp) -> None:
+    change(cdp, """UPDATE source SET attention = '{"code": "x", "message": "y", "remedy": "z"}'""")
+    assert runs.due(cdp.url) == []
+
+
+def test_due_lists_every_run_that_is_free_and_no_other(cdp: Cdp) -> None:
+    change(cdp, "UPDATE source SET next_poll_at = now() + interval '1 hour'")
+    queued, running, lost, waiting, resumable, over = (
+        runs.request(cdp.url, source, kind) for source in (1, 2, 3) for kind in ("poll", "sweep")
+    )
+    later, past = datetime.now(UTC) + timedelta(hours=1), datetime.now(UTC) - timedelta(seconds=1)
+    leases = {run_id: claimed(cdp, run_id) for run_id in (running, lost, waiting, resumable, over)}
+    leases[waiting].finish("waiting", resume_at=later)
+    leases[resumable].finish("waiting", resume_at=past)
+    leases[over].finish("succeeded")
+    with cdp.session() as session:
+        driver(session).execute("UPDATE run SET lease_until = now() - interval '1 second' WHERE id = %s", (lost,))
+    assert runs.due(cdp.url) == [queued, lost, resumable]
+
+
+def test_every_process_has_a_name_of_its_own() -> None:
+    assert runs.owner_name() != runs.owner_name()
