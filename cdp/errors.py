@@ -19,3 +19,7 @@ class InvalidField(CdpError):
 
 class LeaseLost(CdpError):
     """Another worker owns the run now; nothing more may be written under this lease."""
+
+
+class Unsettled(CdpError):
+    """People have not been brought up to date with the configuration yet."""

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import psycopg
@@ -10,8 +10,9 @@ from psycopg import sql
 from sqlmodel import Session
 
 from cdp.db import driver, rows
+from cdp.expressions import LEFT_OUT, record_values
 from cdp.fields import TYPES
-from cdp.records import FIXED, Batch, Consent, Layout, Outcome
+from cdp.records import FIXED, REQUIRED, Batch, Layout, Outcome
 
 STAGE = sql.Identifier("stage")
 csv.field_size_limit(4 * 131_072)
@@ -22,10 +23,12 @@ def store(session: Session, batch: Batch) -> Outcome:
 
     A record is replaced only by a version at least as new, read no earlier; unchanged content writes nothing. Rows that
     cannot be stored go to quarantine with their reason, and the others land. A partial layout fills columns of records
-    whose stored version is not newer.
+    whose stored version is not newer. Of a row that the layout does not admit only id, stamps and links are kept, as a
+    guard against older versions: the record is `filtered`.
     """
     _create_stage(session, batch.layout)
     quarantined = _stage(session, batch)
+    _leave_out(session, batch.layout)
     try:
         with session.begin_nested():
             outcome = _merge(session, batch)
@@ -36,7 +39,12 @@ def store(session: Session, batch: Batch) -> Outcome:
 
 
 def _create_stage(session: Session, layout: Layout) -> None:
-    columns = sql.SQL(", ").join(sql.SQL("{} text").format(sql.Identifier(name)) for name in layout.columns)
+    columns = sql.SQL(", ").join(
+        [
+            *(sql.SQL("{} text").format(sql.Identifier(name)) for name in layout.columns),
+            *([sql.SQL("{} boolean").format(LEFT_OUT)] if layout.admitted else []),
+        ]
+    )
     connection = driver(session)
     connection.execute("DROP TABLE IF EXISTS pg_temp.stage")
     connection.execute(sql.SQL("CREATE TEMP TABLE {} ({}) ON COMMIT DROP").format(STAGE, columns))
@@ -47,17 +55,37 @@ def _stage(session: Session, batch: Batch) -> int:
     bad: list[tuple[str, str]] = []
     try:
         with session.begin_nested():
-            _copy(session, batch.chunks())
+            _copy(session, batch.layout, batch.chunks())
     except psycopg.DataError:
-        _copy(session, _scrubbed(batch, bad))
+        _copy(session, batch.layout, _scrubbed(batch, bad))
         _quarantine(session, batch, bad)
     analyze = sql.SQL("ANALYZE pg_temp.stage ({})").format(sql.Identifier(batch.layout.fixed["record_id"]))
     driver(session).execute(analyze)
     return len(bad)
 
 
-def _copy(session: Session, chunks: Iterable[bytes]) -> None:
-    statement = sql.SQL("COPY {} FROM STDIN WITH (FORMAT csv, NULL '', FORCE_NULL *)").format(STAGE)
+def _leave_out(session: Session, layout: Layout) -> None:
+    """Mark the rows that are not admitted, and forget their values; deleted ones too, since nobody may see those."""
+    if layout.admitted is None:
+        return
+    kept = {
+        layout.fixed[name]
+        for name in (*REQUIRED, "converted_to", "merged_into", "is_converted")
+        if name in layout.fixed
+    }
+    values = [sql.Identifier(name) for name in layout.columns if name not in kept]
+    statement = sql.SQL("UPDATE {} SET {} = true {} WHERE NOT {}").format(
+        STAGE,
+        LEFT_OUT,
+        sql.SQL("").join(sql.SQL(", {} = NULL").format(name) for name in values),
+        layout.admitted,
+    )
+    driver(session).execute(statement)
+
+
+def _copy(session: Session, layout: Layout, chunks: Iterable[bytes]) -> None:
+    names = sql.SQL(", ").join(map(sql.Identifier, layout.columns))
+    statement = sql.SQL("COPY {} ({}) FROM STDIN WITH (FORMAT csv, NULL '', FORCE_NULL *)").format(STAGE, names)
     with driver(session).cursor() as cursor, cursor.copy(statement) as copy:
         for chunk in chunks:
             copy.write(chunk)
@@ -171,59 +199,8 @@ def _parameters(batch: Batch) -> dict[str, object]:
     }
 
 
-def _values(layout: Layout) -> dict[str, sql.Composable]:
-    """Return record column → expression over the stage, for all that the batch may overwrite."""
-    cell = {name: sql.Identifier(column) for name, column in layout.fixed.items()}
-    values: dict[str, sql.Composable] = {} if layout.partial else _fixed_values(cell)
-    for channel, consent in layout.consent.items():
-        values[f"{channel}_permission"] = _permission(consent)
-    for field, column in layout.fields.items():
-        values[field.column] = _cast(field.type, column)
-    return values
-
-
-def _fixed_values(cell: Mapping[str, sql.Identifier]) -> dict[str, sql.Composable]:
-    values: dict[str, sql.Composable] = {
-        "state": sql.SQL("CASE WHEN {}::boolean THEN 'deleted' ELSE 'live' END").format(cell["is_deleted"]),
-        "rank": _rank(cell.get("is_converted")),
-    }
-    for name in ("created_at", "modified_at", "version_at"):
-        values[name] = sql.SQL("{}::timestamptz").format(cell[name])
-    for name in ("email", "converted_to", "merged_into"):
-        if name in cell:
-            values[name] = cell[name]
-    return values
-
-
-def _rank(is_converted: sql.Identifier | None) -> sql.Composable:
-    if is_converted is None:
-        return sql.SQL("%(rank)s::smallint")
-    return sql.SQL("(%(rank)s + coalesce({}::boolean, false)::integer)::smallint").format(is_converted)
-
-
-def _cast(kind: str, column: str) -> sql.Composable:
-    cell = sql.Identifier(column)
-    if kind == "text":
-        return cell
-    if kind == "list":
-        return sql.SQL("string_to_array({}, ';')").format(cell)
-    return sql.SQL("{}::{}").format(cell, sql.SQL(TYPES[kind]))
-
-
-def _permission(consent: Consent) -> sql.Composable:
-    return sql.SQL(
-        "CASE WHEN {cell} IS NULL THEN NULL WHEN {cell} = ANY({no}) THEN false WHEN {cell} = ANY({yes}) THEN true"
-        " ELSE {other} END"
-    ).format(
-        cell=sql.Identifier(consent.column),
-        no=sql.Literal(sorted(consent.no)),
-        yes=sql.Literal(sorted(consent.yes)),
-        other=sql.Literal(not consent.yes if consent.complement else None),
-    )
-
-
 def _merge(session: Session, batch: Batch) -> Outcome:
-    values = _values(batch.layout)
+    values = record_values(batch.layout)
     names = [sql.Identifier(name) for name in values]
     statement = sql.SQL(_FILL if batch.layout.partial else _MERGE).format(
         id=sql.Identifier(batch.layout.fixed["record_id"]),
@@ -261,12 +238,13 @@ _MERGE = """
             VALUES (s.handle, %(source)s, %(object)s, s.record_id, s.read_at, {given})
         RETURNING r.handle, r.state, merge_action() AS action
     ),
-    queued AS (INSERT INTO touched (handle) SELECT handle FROM changed),
+    let_in AS (SELECT * FROM changed WHERE action <> 'INSERT' OR state <> 'filtered'),
+    queued AS (INSERT INTO touched (handle) SELECT handle FROM let_in),
     healed AS (DELETE FROM quarantine AS q USING pg_temp.stage AS s
                WHERE q.source_id = %(source)s AND q.object = %(object)s AND q.record_id = s.{id})
     SELECT (SELECT count(*) FROM pg_temp.stage) AS staged, count(*) AS written,
            count(*) FILTER (WHERE state = 'deleted') AS deleted, count(*) FILTER (WHERE action = 'INSERT') AS imported
-    FROM changed
+    FROM let_in
 """
 _FILL = """
     WITH changed AS (
@@ -276,7 +254,7 @@ _FILL = """
                    {stamp}::timestamptz AS version_at, {expressions}
             FROM pg_temp.stage ORDER BY {id}, {stamp} DESC
         ) AS s
-        WHERE r.handle = s.handle AND s.version_at >= r.version_at AND r.state <> 'erased'
+        WHERE r.handle = s.handle AND s.version_at >= r.version_at AND r.state NOT IN ('erased', 'filtered')
           AND ROW({stored}) IS DISTINCT FROM ROW({given})
         RETURNING r.handle
     ),

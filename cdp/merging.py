@@ -104,11 +104,12 @@ def _read_fresh(connection: Connection, identity: Identity, scope: sql.SQL) -> N
     connection.execute("ANALYZE fresh")
 
 
+# OFFSET 0 has each key worked out once: inlined, the expression would be evaluated several times a row.
 _FRESH = """
     INSERT INTO fresh
     SELECT r.handle, CASE WHEN k.email_key <> ALL (%(never)s) THEN k.email_key END,
            CASE WHEN r.converted_to IS NOT NULL THEN record_handle(s.org_id, 'Contact', r.converted_to) END
-    FROM {scope} JOIN source AS s ON s.id = r.source_id CROSS JOIN LATERAL (SELECT email_key(r.email)) AS k
+    FROM {scope} JOIN source AS s ON s.id = r.source_id CROSS JOIN LATERAL (SELECT email_key(r.email) OFFSET 0) AS k
     WHERE r.state = 'live'
 """
 

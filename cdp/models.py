@@ -64,7 +64,7 @@ class Source(SQLModel, table=True):
     polled_at: datetime | None = _stamp(default=None)
     next_poll_at: datetime = _stamp()
     priority: int | None = None
-    attention: dict[str, str] | None = Field(default=None, sa_column=Column(JSONB(none_as_null=True)))
+    attention: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB(none_as_null=True)))
     cursor_field: str = Field(default="LastModifiedDate", sa_column_kwargs={"server_default": "LastModifiedDate"})
     next_sweep_at: datetime | None = _stamp(default=None)
     mapping: dict[str, Any] = _json(dict)
@@ -292,3 +292,15 @@ class Quarantine(SQLModel, table=True):
     version_at: str | None = None
     reason: str
     seen_at: datetime = _stamp()
+
+
+class SourceFilter(SQLModel, table=True):
+    """One version of a source's selective-sync filter; the newest is in force, and no tree lets everything in."""
+
+    __tablename__ = "source_filter"
+
+    source_id: int = Field(sa_column=_source_key(primary_key=True))
+    version: int = Field(primary_key=True)
+    tree: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB(none_as_null=True)))
+    author: str
+    created_at: datetime = _stamp(sa_column_kwargs={"server_default": text("now()")})

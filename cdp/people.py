@@ -48,7 +48,9 @@ def resolve(url: str, identity: Identity) -> Resolution:
         connection.execute("DELETE FROM touched")
         _remember_configuration(connection, identity, in_force)
         if everything:
-            connection.execute("ANALYZE membership; ANALYZE person (person_id)")  # or the next pass plans for none
+            connection.execute(
+                "ANALYZE membership; ANALYZE person (person_id); ANALYZE record (handle)"
+            )  # or the next pass plans for none
         return Resolution(touched, written, removed)
 
 

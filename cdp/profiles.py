@@ -56,6 +56,11 @@ def profiles(rules: Rules, members: LiteralString) -> sql.Composed:
     )
 
 
+def keep_order(connection: Connection) -> None:
+    """Have the planner aggregate the laid rows in the order they are sorted in: the winners rely on it."""
+    connection.execute("SET LOCAL enable_hashagg = off; SET LOCAL enable_presorted_aggregate = off")
+
+
 def store_people(connection: Connection, rules: Rules) -> tuple[int, int]:
     """Lay the profiles of `dirty` people over the stored ones; return how many were written and removed.
 
@@ -63,7 +68,7 @@ def store_people(connection: Connection, rules: Rules) -> tuple[int, int]:
     """
     columns = names(rules.fields)
     connection.execute("CREATE TEMP TABLE revised (person_id uuid) ON COMMIT DROP")
-    connection.execute("SET LOCAL enable_hashagg = off")  # the winners rely on the order of the sorted rows
+    keep_order(connection)
     [written] = connection.execute(
         sql.SQL(_STORE).format(
             profiles=profiles(rules, STORED),
@@ -74,7 +79,6 @@ def store_people(connection: Connection, rules: Rules) -> tuple[int, int]:
             values=sql.SQL(", ").join(sql.SQL("s.{}").format(name) for name in columns),
         )
     ).fetchone() or (0,)
-    connection.execute("RESET enable_hashagg")
     removed = connection.execute("""
         DELETE FROM person AS p USING dirty AS d
         WHERE p.person_id = d.person_id AND NOT EXISTS (SELECT FROM membership AS m WHERE m.person_id = p.person_id)

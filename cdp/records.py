@@ -6,6 +6,8 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import LiteralString
 
+from psycopg import sql
+
 from cdp.fields import Field
 
 # What a record knows of itself besides its mapped fields, and how its text is read.
@@ -44,8 +46,9 @@ class Consent:
 class Layout:
     """Which CSV column holds what: `fixed` by the names of FIXED, `fields` by person field, `consent` by channel.
 
-    `columns` is every CSV column in the order of the file. A partial layout needs only id and version: its batches fill
-    columns of records that are there, and never make or end one.
+    `columns` is every CSV column in the order of the file. `admitted` is true or false of a row, as SQL over these
+    columns as text, in a statement without parameters; None lets every row in. A partial layout needs only id and
+    version: its batches fill columns of records that are there, and never make or end one.
     """
 
     columns: tuple[str, ...]
@@ -53,6 +56,7 @@ class Layout:
     fields: MappingProxyType[Field, str]
     consent: MappingProxyType[str, Consent] = field(default_factory=lambda: MappingProxyType({}))
     partial: bool = False
+    admitted: sql.Composable | None = None
 
     def __post_init__(self) -> None:
         missing = (REQUIRED_TO_FILL if self.partial else REQUIRED) - set(self.fixed)

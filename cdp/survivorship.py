@@ -74,14 +74,14 @@ def judge(field: Field, rules: Rules, laid: Sequence[Mapping[str, Any]]) -> Verd
         place = {source_id: at - len(rules.source_order) for at, source_id in enumerate(rules.source_order)}
         order.sort(key=lambda row: (place.get(row["source_id"], 0), row["source_id"]))
     if field.rule == "any_true":
-        order.sort(key=lambda row: row[field.name] is not True)
-    candidates = [row for row in order if not _blank(row[field.name])]
+        order.sort(key=lambda row: row[field.column] is not True)
+    candidates = [row for row in order if not _blank(row[field.column])]
     if not candidates:
         return None
     won = candidates[0]
-    value = won[field.name]
+    value = won[field.column]
     if field.rule == "union":
-        value = sorted({item for row in candidates for item in row[field.name]})
+        value = sorted({item for row in candidates for item in row[field.column]})
     losers = tuple(_loser(field, row, won) for row in order if row is not won)
     return Verdict(
         field.name, field.rule, value, won["source"], won["object"], won["record_id"], won["modified_at"], losers
@@ -93,14 +93,14 @@ def _blank(value: object) -> bool:
 
 
 def _loser(field: Field, row: Mapping[str, Any], won: Mapping[str, Any]) -> Loser:
-    return Loser(row["source"], row["object"], row["record_id"], row[field.name], _reason(field, row, won))
+    return Loser(row["source"], row["object"], row["record_id"], row[field.column], _reason(field, row, won))
 
 
 def _reason(field: Field, row: Mapping[str, Any], won: Mapping[str, Any]) -> str:
     reasons = (
-        ("has no value", _blank(row[field.name])),
+        ("has no value", _blank(row[field.column])),
         ("its values are joined in", field.rule == "union"),
-        ("one record says yes", field.rule == "any_true" and row[field.name] != won[field.name]),
+        ("one record says yes", field.rule == "any_true" and row[field.column] != won[field.column]),
         ("its source comes later", field.rule == "source_priority" and row["source_id"] != won["source_id"]),
         ("was modified earlier", row["modified_at"] != won["modified_at"]),
         ("same stamp, and its kind of record comes later", row["rank"] != won["rank"]),

@@ -1,7 +1,9 @@
 """Deletions that no page shows: the delete log is asked at every poll, and says itself how far back it reaches."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+
+import structlog
 
 from cdp import sweeps
 from cdp.db import transaction
@@ -12,46 +14,45 @@ from connector.fetching import fetch
 from connector.transform import Plan
 from connector.work import Work
 
+log = structlog.get_logger()
 REACH = timedelta(days=15)  # of the recycle bin and of the delete log
 
 
-@dataclass(frozen=True)
-class LogOfDeletes:
-    """Ids deleted since the window began; `gap` says in a sentence why some deletions may be missing, if they may."""
+def settle(work: Work, plan: Plan, window: Window, last_look: datetime | None) -> str | None:
+    """Find out what became of records that the delete log names and that are stored as if they lived.
 
-    ids: tuple[str, ...] = ()
-    gap: str | None = None
-
-
-def look(work: Work, plan: Plan, window: Window, last_look: datetime | None) -> LogOfDeletes:
-    """Ask for the deletions of a window. The first window needs none: what is gone was never stored."""
+    Purged ones are marked as gone, others stored as they are. It is done before the window is read, so that a window
+    closes only after its deletions are settled; the first window needs none, since what is gone was never stored.
+    Returns why some deletions may be missing, if they may: everything has to be read again and compared then.
+    """
     if window.lo is None or last_look is None:
-        return LogOfDeletes()
+        return None
     name = plan.sobject.name
     if work.client.observed.server_time - last_look > REACH:
-        return LogOfDeletes(
-            gap=f"{name} was last read more than {REACH.days} days ago, longer than deletions are kept."
-        )
+        gap = f"{name} was last read more than {REACH.days} days ago, longer than deletions are kept."
+        return _force_resync(work, name, gap)
     deleted = work.client.deleted(name, window.lo)
     if deleted is None:
-        return LogOfDeletes()
+        return None
+    _look_again(work, plan, deleted.ids)
     if deleted.earliest > last_look:
         gap = f"The delete log of {name} reaches back only to {deleted.earliest:%Y-%m-%d %H:%M} UTC."
-        return LogOfDeletes(deleted.ids, gap)
-    return LogOfDeletes(deleted.ids)
+        return _force_resync(work, name, gap)
+    return None
 
 
-def settle(work: Work, plan: Plan, deleted: LogOfDeletes) -> None:
-    """Read again those that are stored as if they lived: purged ones are marked as gone, undeleted ones live on."""
+def _look_again(work: Work, plan: Plan, record_ids: Sequence[str]) -> None:
     with transaction(work.runtime.database_url) as database:
-        doubtful = sweeps.stored_live(database, work.lease.source_id, plan.sobject.name, deleted.ids)
+        doubtful = sweeps.stored_live(database, work.lease.source_id, plan.sobject.name, record_ids)
     if doubtful:
         fetch(work, plan, doubtful)
 
 
-def force_resync(work: Work, reason: str) -> None:
+def _force_resync(work: Work, name: str, reason: str) -> str:
     """Say in the run why everything is read again, and ask for the sweep that finds what was deleted meanwhile."""
+    log.warning("resync_forced", object=name, reason=reason)
     with transaction(work.runtime.database_url) as database:
         run = database.get_one(Run, work.lease.run_id)
         run.note = f"{run.note or ''} {reason} Everything is read again and compared.".strip()
     runs.request(work.runtime.database_url, work.lease.source_id, "sweep")
+    return reason

@@ -80,7 +80,9 @@ def _worker(chosen: Settings) -> Iterator[None]:
         "CONNECTOR_LOG_LEVEL": chosen.log_level,
     }
     command = [sys.executable, "-m", "connector", "worker", "--concurrency", "2"]
-    process = subprocess.Popen(command, env=own | ours, cwd=chosen.home.parent, start_new_session=True)  # noqa: S603
+    process = subprocess.Popen(  # noqa: S603 - our own command line
+        command, env=own | ours, cwd=chosen.home.parent, start_new_session=True, stdout=subprocess.DEVNULL
+    )
     try:
         yield
     finally:

@@ -24,16 +24,18 @@ class Refused(ConnectorError):
 class NeedsAttention(ConnectorError):
     """Only a person can mend this: credentials, permissions or a mapping.
 
-    `code` is stable and short, for scripts; `remedy` is a sentence for the person.
+    `code` is stable and short, for scripts; `remedy` is a sentence for the person. While it `blocks`, nothing is tried
+    again by itself: dead credentials get no better, and each try may lock the user out.
     """
 
     exit_code = 4
 
-    def __init__(self, code: str, message: str, remedy: str) -> None:
+    def __init__(self, code: str, message: str, remedy: str, *, blocks: bool = True) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.remedy = remedy
+        self.blocks = blocks
 
     def __str__(self) -> str:
         return f"{self.message.rstrip('.')}: {self.remedy[:1].lower()}{self.remedy[1:]}"

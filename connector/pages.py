@@ -2,23 +2,34 @@
 
 import csv
 import io
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import IO, Any
+
+import structlog
 
 from connector import soql, transform
 from connector.client import Answer, OrgClient
 from connector.cursors import Pass
-from connector.errors import LocatorGone, ObjectUnavailable, QueryTimeout, SalesforceError, Transient
+from connector.errors import (
+    DailyLimitReached,
+    FieldUnavailable,
+    LocatorGone,
+    ObjectUnavailable,
+    QueryTimeout,
+    SalesforceError,
+    SessionExpired,
+    Transient,
+)
 
 BULK_PAGE = 50_000
 CHUNK = 1 << 18
-FIRST_WAIT, LONGEST_WAIT = 0.2, 30.0
+FIRST_WAIT, LONGEST_WAIT = 0.1, 30.0
 Checkpoint = dict[str, Any]
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -58,17 +69,17 @@ class Reading:
     bulk_page: int = BULK_PAGE
 
 
+def begin(reading: Reading) -> Checkpoint:
+    """Choose the transport and return where to start; a job is created at once, for Salesforce to work on meanwhile."""
+    if reading.counted and _is_large(reading) and (job_id := _create_job(reading)):
+        return {"job": job_id, "locator": None}
+    return {"stamp": None, "id": None}
+
+
 def pages(reading: Reading, checkpoint: Checkpoint | None) -> Iterator[Page]:
     """Yield the pages of a pass, those after `checkpoint` if there is one; the next is fetched while one is stored."""
-    return _ahead(_transport(reading, checkpoint))
-
-
-def _transport(reading: Reading, checkpoint: Checkpoint | None) -> Iterator[Page]:
-    if checkpoint and "job" in checkpoint:
-        return _resumed_job(reading, checkpoint)
-    if checkpoint:
-        return _rest(reading, _after(checkpoint))
-    return _bulk(reading) if reading.counted and _is_large(reading) else _rest(reading)
+    start = checkpoint or begin(reading)
+    return _ahead(_resumed_job(reading, start) if "job" in start else _rest(reading, _after(start)))
 
 
 def _is_large(reading: Reading) -> bool:
@@ -78,8 +89,8 @@ def _is_large(reading: Reading) -> bool:
         return True
 
 
-def _after(checkpoint: Checkpoint) -> tuple[datetime, str]:
-    return datetime.fromisoformat(checkpoint["stamp"]), checkpoint["id"]
+def _after(checkpoint: Checkpoint) -> tuple[datetime, str] | None:
+    return (datetime.fromisoformat(checkpoint["stamp"]), checkpoint["id"]) if checkpoint["stamp"] else None
 
 
 def _ahead(items: Iterator[Page]) -> Iterator[Page]:
@@ -91,11 +102,11 @@ def _ahead(items: Iterator[Page]) -> Iterator[Page]:
             yield item
 
 
-def _rest(reading: Reading, after: tuple[datetime, str] | None = None) -> Iterator[Page]:
+def _rest(reading: Reading, after: tuple[datetime, str] | None) -> Iterator[Page]:
     """Read by REST in keyset order; switch to Bulk when the first answer shows that the window is large."""
     answer = _ask(reading, after)
-    if after is None and answer.total > reading.bulk_threshold:
-        yield from _bulk(reading)
+    if after is None and answer.total > reading.bulk_threshold and (job_id := _create_job(reading)):
+        yield from _job_pages(reading, job_id, None)
         return
     expected = answer.total
     while True:
@@ -129,25 +140,23 @@ def _rest_page(reading: Reading, answer: Answer, expected: int) -> Page:
     )
 
 
-def _bulk(reading: Reading) -> Iterator[Page]:
-    """Read by a Bulk API 2.0 job; by REST when the org refuses bulk queries."""
-    text = soql.select(reading.sobject, reading.fields, reading.part.condition)
+def _create_job(reading: Reading) -> str | None:
+    """Create a Bulk API 2.0 job; None when the org refuses bulk queries, which leaves REST."""
     try:
-        job_id = reading.client.create_job(text)
-    except Transient:
+        return reading.client.create_job(soql.select(reading.sobject, reading.fields, reading.part.condition))
+    except (Transient, FieldUnavailable, ObjectUnavailable, SessionExpired, DailyLimitReached):
         raise
-    except SalesforceError:
-        yield from _rest(replace(reading, bulk_threshold=sys.maxsize))
-        return
-    yield from _job_pages(reading, job_id, None)
+    except SalesforceError as error:
+        log.warning("bulk_refused", object=reading.sobject, code=error.code)
+        return None
 
 
 def _resumed_job(reading: Reading, checkpoint: Checkpoint) -> Iterator[Page]:
-    """Go on at the stored locator; results live seven days, after which the window starts anew."""
+    """Go on at the stored locator; results live seven days, after which the pass starts anew."""
     try:
         reading.client.job(checkpoint["job"])
     except ObjectUnavailable:
-        yield from _bulk(reading)
+        yield from pages(reading, None)
         return
     yield from _job_pages(reading, checkpoint["job"], checkpoint["locator"])
 
@@ -167,7 +176,7 @@ def _await_job(client: OrgClient, job_id: str) -> int | None:
     wait = FIRST_WAIT
     while (job := client.job(job_id))["state"] not in ("JobComplete", "Failed", "Aborted"):
         time.sleep(wait)
-        wait = min(wait * 1.5, LONGEST_WAIT)
+        wait = min(wait * 1.3, LONGEST_WAIT)
     if job["state"] != "JobComplete":
         words = job.get("errorMessage") or "no reason given"
         raise SalesforceError("BULK_JOB_" + job["state"].upper(), f"The bulk job ended as {job['state']}: {words}")

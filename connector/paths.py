@@ -54,7 +54,7 @@ POLYMORPHIC: Mapping[str, Column] = MappingProxyType(
 )
 
 
-class Schemas:
+class Describes:
     """The describes of an org, each asked for once."""
 
     def __init__(self, describe: Callable[[str], Mapping[str, Any]]) -> None:

@@ -1,15 +1,19 @@
 """One poll of an org: each object's window page by page, each page in one transaction with its progress."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import dropwhile, zip_longest
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from sqlmodel import Session, col, select
 
 from cdp.db import transaction
 from cdp.models import Cursor, Finding, ReadWindow
+from cdp.records import Outcome
 from connector import deletions, findings
 from connector.cursors import SYSTEM_STAMP, Pass, Window, next_window, passes
 from connector.errors import (
@@ -22,11 +26,12 @@ from connector.errors import (
     Transient,
 )
 from connector.objects import PEOPLE, SalesforceObject
-from connector.pages import Checkpoint, Page, Reading, pages
+from connector.pages import Checkpoint, Page, Reading, begin, pages
 from connector.transform import Plan
 from connector.work import Work
 
 log = structlog.get_logger()
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -39,36 +44,96 @@ class Step:
     upcoming: Pass | None
 
 
+@dataclass(frozen=True)
+class Begun:
+    """An object whose next window is known, and from where it is to be read."""
+
+    plan: Plan
+    window: Window
+    start: Checkpoint
+
+
 def poll(work: Work) -> None:
     """Read what changed in every object; a resync reads everything. What fails for one object delays no other.
+
+    All are begun before the first is read, so that Salesforce works on the bulk jobs of the others meanwhile.
 
     Raises:
         ConnectorError: by kind; whatever was stored stays, and the next poll goes on after it.
     """
     failures: list[SalesforceError] = []
+    begun: dict[str, Begun] = {}
     for sobject in PEOPLE.values():
-        try:
-            _read_object(work, sobject)
-        except (Transient, DailyLimitReached, SessionExpired):
-            raise
-        except SalesforceError as error:
-            log.warning("object_failed", object=sobject.name, code=error.code, error=str(error))
-            failures.append(error)
+        with _others_go_on(failures):
+            if found := _with_access(work, sobject, partial(_begin, work, sobject)):
+                begun[sobject.name] = found
+    for name, found in begun.items():
+        with _others_go_on(failures):
+            _with_access(work, PEOPLE[name], partial(_read, work, found))
     if failures:
         raise failures[0]
 
 
-def _read_object(work: Work, sobject: SalesforceObject) -> None:
-    """Read an object; a field that vanishes under our hands is found by a second describe."""
+@contextmanager
+def _others_go_on(failures: list[SalesforceError]) -> Iterator[None]:
+    """Keep a permanent failure for later; a passing one, of the session or of the quota concerns all objects alike."""
     try:
-        try:
-            _read_planned(work, sobject)
-        except FieldUnavailable as error:
-            log.info("described_again", object=sobject.name, error=str(error))
-            _read_planned(work, sobject)
-        _note_hidden(work, sobject, hidden=False)
+        yield
+    except (Transient, DailyLimitReached, SessionExpired):
+        raise
+    except SalesforceError as error:
+        log.warning("object_failed", code=error.code, error=str(error))
+        failures.append(error)
+
+
+def _with_access(work: Work, sobject: SalesforceObject, action: Callable[[], T]) -> T | None:
+    """Do something with an object; that the login may not see it becomes a finding, which goes when it may again."""
+    try:
+        done = action()
     except ObjectUnavailable:
         _note_hidden(work, sobject, hidden=True)
+        return None
+    _note_hidden(work, sobject, hidden=False)
+    return done
+
+
+def _begin(work: Work, sobject: SalesforceObject) -> Begun | None:
+    """Decide what to read next; None when a resync has read the object already."""
+    plan, drift = work.plan(sobject)
+    cursor = _cursor(work, sobject)
+    if work.lease.kind == "resync" and _closed_in_this_run(work, sobject):
+        return None
+    checkpoint = _usable(cursor.checkpoint, plan)
+    window = _resumed_window(checkpoint) if checkpoint else _next_window(work, cursor)
+    gap = deletions.settle(work, plan, window, cursor.closed_to)
+    if gap or (not checkpoint and (drift.reread or work.lease.kind == "resync")):
+        checkpoint, window = None, Window(None, window.hi)
+    if checkpoint is None:
+        checkpoint = _first_checkpoint(work, plan, window)
+        _keep(work, sobject, checkpoint)
+    return Begun(plan, window, checkpoint)
+
+
+def _first_checkpoint(work: Work, plan: Plan, window: Window) -> Checkpoint:
+    first = _passes(work, plan, window)[0]
+    return _checkpoint(Step(plan, window, first, None), first, begin(_reading(work, plan, window, first)))
+
+
+def _keep(work: Work, sobject: SalesforceObject, start: Checkpoint) -> None:
+    with transaction(work.runtime.database_url) as database:
+        work.lease.note(database, sobject.name, Outcome())
+        database.get_one(Cursor, (work.lease.source_id, sobject.name)).checkpoint = start
+
+
+def _read(work: Work, begun: Begun) -> None:
+    """Read what was begun; a field that vanished meanwhile is found by a second describe."""
+    try:
+        _read_window(work, begun.plan, begun.window, begun.start)
+    except FieldUnavailable as error:
+        log.info("described_again", object=begun.plan.sobject.name, error=str(error))
+        again = _begin(work, begun.plan.sobject)
+        if again is not None:
+            _read_window(work, again.plan, again.window, again.start)
 
 
 def _note_hidden(work: Work, sobject: SalesforceObject, *, hidden: bool) -> None:
@@ -86,18 +151,6 @@ def _note_hidden(work: Work, sobject: SalesforceObject, *, hidden: bool) -> None
         findings.replace(database, work.source, sobject.name, (findings.HIDDEN,), [finding] if hidden else [])
 
 
-def _read_planned(work: Work, sobject: SalesforceObject) -> None:
-    plan, drift = work.plan(sobject)
-    cursor = _cursor(work, sobject)
-    checkpoint = _usable(cursor.checkpoint, plan)
-    if checkpoint:
-        _read_window(work, plan, _resumed_window(checkpoint), checkpoint)
-    elif work.lease.kind != "resync":
-        _read_new_window(work, plan, cursor, reread=drift.reread)
-    elif not _closed_in_this_run(work, sobject):
-        _read_new_window(work, plan, cursor, reread=True)
-
-
 def _closed_in_this_run(work: Work, sobject: SalesforceObject) -> bool:
     with transaction(work.runtime.database_url) as database:
         closed = select(ReadWindow).where(
@@ -106,19 +159,10 @@ def _closed_in_this_run(work: Work, sobject: SalesforceObject) -> bool:
         return database.exec(closed).first() is not None
 
 
-def _read_new_window(work: Work, plan: Plan, cursor: Cursor, *, reread: bool) -> None:
-    """Read the next window, and what the delete log names; when that reaches too little far back, read everything."""
+def _next_window(work: Work, cursor: Cursor) -> Window:
     covered_to = work.client.covered_to(cursor.object)
     overlap = timedelta(seconds=work.runtime.settings.poll_overlap)
-    window = next_window(cursor.closed_to, work.client.observed.server_time, covered_to, overlap)
-    log_of_deletes = deletions.look(work, plan, window, cursor.closed_to)
-    if log_of_deletes.gap:
-        log.warning("resync_forced", object=cursor.object, reason=log_of_deletes.gap)
-        deletions.force_resync(work, log_of_deletes.gap)
-    if reread or log_of_deletes.gap:
-        window = Window(None, window.hi)
-    _read_window(work, plan, window, None)
-    deletions.settle(work, plan, log_of_deletes)
+    return next_window(cursor.closed_to, work.client.observed.server_time, covered_to, overlap)
 
 
 def _read_window(work: Work, plan: Plan, window: Window, checkpoint: Checkpoint | None) -> None:
@@ -134,13 +178,22 @@ def _read_window(work: Work, plan: Plan, window: Window, checkpoint: Checkpoint 
 
 
 def _read_passes(work: Work, plan: Plan, window: Window, checkpoint: Checkpoint | None) -> None:
-    parts = passes(window, cursor_field=work.source.cursor_field, has_system_stamp=SYSTEM_STAMP in plan.fields)
+    parts = _passes(work, plan, window)
     if checkpoint:
         parts = tuple(dropwhile(lambda part: part.name != checkpoint["pass"], parts))
     start = checkpoint["page"] if checkpoint else None
     for part, upcoming in zip_longest(parts, parts[1:]):
         _read_pass(work, Step(plan, window, part, upcoming), start)
         start = None
+
+
+def _passes(work: Work, plan: Plan, window: Window) -> tuple[Pass, ...]:
+    return passes(window, cursor_field=work.source.cursor_field, has_system_stamp=SYSTEM_STAMP in plan.fields)
+
+
+def _reading(work: Work, plan: Plan, window: Window, part: Pass) -> Reading:
+    threshold = work.runtime.settings.bulk_threshold
+    return Reading(work.client, plan.sobject.name, plan.fields, part, threshold, counted=window.lo is None)
 
 
 def _cursor(work: Work, sobject: SalesforceObject) -> Cursor:
@@ -163,14 +216,7 @@ def _resumed_window(checkpoint: dict[str, Any]) -> Window:
 
 
 def _read_pass(work: Work, step: Step, start: Checkpoint | None) -> None:
-    reading = Reading(
-        work.client,
-        step.plan.sobject.name,
-        step.plan.fields,
-        step.part,
-        work.runtime.settings.bulk_threshold,
-        counted=step.window.lo is None,
-    )
+    reading = _reading(work, step.plan, step.window, step.part)
     announced = False
     for page in pages(reading, start):
         work.guard_quota()

@@ -187,13 +187,15 @@ def due(url: str, sweep_interval: int) -> list[int]:
         return [row["id"] for row in rows(connection, _FREE)]
 
 
-# A source that needs attention is left alone until a person has mended it.
+# A source that is blocked until a person has mended it is left alone.
 _QUEUE_DUE = """
+    WITH able AS (SELECT * FROM source
+                  WHERE state = 'connected' AND NOT coalesce((attention->>'blocks')::boolean, false))
     INSERT INTO run (source_id, kind)
-    SELECT id, 'poll' FROM source WHERE state = 'connected' AND attention IS NULL AND next_poll_at <= now()
+    SELECT id, 'poll' FROM able WHERE next_poll_at <= now()
     UNION ALL
-    SELECT id, 'sweep' FROM source WHERE state = 'connected' AND attention IS NULL
-        AND coalesce(next_sweep_at, created_at + make_interval(secs => %(interval)s)) <= now()
+    SELECT id, 'sweep' FROM able
+    WHERE coalesce(next_sweep_at, created_at + make_interval(secs => %(interval)s)) <= now()
     ON CONFLICT (source_id, kind) WHERE state IN ('queued', 'running', 'waiting') DO NOTHING
 """
 _FREE = """

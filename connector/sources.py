@@ -206,10 +206,21 @@ def _stored_session(runtime: Runtime, source: Source) -> Session | None:
     return Session(SecretStr(token["access_token"]), token["instance_url"])
 
 
-def need_attention(runtime: Runtime, source_id: int, problem: NeedsAttention | None) -> None:
-    """Note what only a person can mend, or that it is mended (None)."""
+def need_attention(runtime: Runtime, source_id: int, kind: str, problem: NeedsAttention) -> None:
+    """Note what only a person can mend, and which kind of run met it."""
+    with transaction(runtime.database_url) as database:
+        database.get_one(Source, source_id).attention = {
+            "code": problem.code,
+            "message": problem.message,
+            "remedy": problem.remedy,
+            "blocks": problem.blocks,
+            "kind": kind,
+        }
+
+
+def note_mended(runtime: Runtime, source_id: int, kind: str) -> None:
+    """Note that a run went well: what needed attention is mended, unless it was a sweep's and this was none."""
     with transaction(runtime.database_url) as database:
         source = database.get_one(Source, source_id)
-        source.attention = (
-            {"code": problem.code, "message": problem.message, "remedy": problem.remedy} if problem else None
-        )
+        if source.attention and (source.attention["kind"] != "sweep" or kind == "sweep"):
+            source.attention = None

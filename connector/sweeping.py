@@ -50,6 +50,7 @@ def _sweep_object(work: Work, sobject: SalesforceObject, *, accept_absent: bool)
                 f"{absent:,} {sobject.name} records are absent from Salesforce at once, so none of them was marked.",
                 "Check that the login still sees all records; if they are truly gone, run "
                 f"`connector sweep '{work.source.name}' --accept-absent`.",
+                blocks=False,
             )
     _heal(work, plan, found)
 

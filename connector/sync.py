@@ -88,7 +88,7 @@ def _note_failure(runtime: Runtime, lease: Lease, error: ConnectorError) -> None
         return
     lease.finish("failed", code=code, error=str(error))
     if isinstance(error, NeedsAttention):
-        sources.need_attention(runtime, lease.source_id, error)
+        sources.need_attention(runtime, lease.source_id, lease.kind, error)
     _schedule(runtime, lease, RETRY_AFTER if isinstance(error, Transient) else _interval(runtime, lease))
 
 
@@ -99,7 +99,7 @@ def _note_success(runtime: Runtime, lease: Lease) -> None:
         return
     lease.finish("succeeded")
     log.info("sync_completed")
-    sources.need_attention(runtime, lease.source_id, None)
+    sources.note_mended(runtime, lease.source_id, lease.kind)
     _schedule(runtime, lease, _interval(runtime, lease))
 
 

@@ -27,6 +27,11 @@ def long_id(text: str) -> str:
     )
 
 
+def full_id(text: str) -> str:
+    """Return a record id of 15 characters in its form of 18, and anything else as it is."""
+    return long_id(text) if RECORD_ID.fullmatch(text) else text
+
+
 def trace(session: Session, text: str, max_records_per_key: int) -> list[dict[str, Any]]:
     """Return what became of a record in each source that knows it, with a sentence; one answer at least.
 

@@ -96,6 +96,7 @@ def plan(
             "field_hidden",
             f"The login cannot see {sobject.name}.{hidden[0]}.",
             "Give its profile or permission set read access to that field.",
+            blocks=False,
         )
     fields = {person_field(name, target, types): name for name, target in mapping.items() if name in types}
     consent = _consent(sobject.name, types, permissions)

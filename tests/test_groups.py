@@ -133,11 +133,6 @@ def test_an_anchor_that_goes_hands_the_person_to_the_next(world: World) -> None:
     assert {"person_id": bob.handle} in world.cdp.query("SELECT person_id FROM person")
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="a resolution finds its scope by keys and links, not by what orders anchors",
-)
 def test_a_corrected_creation_date_moves_the_anchor(world: World) -> None:
     other = replace(ANN, record_id=IDS["Lead"].format(6), created_at=BEGINNING + HOUR)
     world.change(ANN, other)

@@ -27,7 +27,7 @@ def test_text_arrives_unchanged(cdp: Cdp, scrubbed: bool) -> None:
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size=1)
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(texts | st.text('",\r\n\\. \tN', min_size=1), min_size=1, max_size=30))
 def test_any_text_arrives_unchanged(cdp: Cdp, values: list[str]) -> None:
     cdp.reset()
@@ -82,6 +82,7 @@ CASES = [
     (PICKLIST, "Perhaps", None),
     (PICKLIST, None, None),
     (BOTH, "Maybe", False),
+    (Consent("Answer", yes=frozenset({"100 %s"})), "100 %s", True),
 ]
 
 

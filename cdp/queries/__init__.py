@@ -2,13 +2,18 @@
 
 from cdp.queries.fleet import healed, log, objects, people_by_source, run, runs, sources, totals, usual_rate
 from cdp.queries.persons import people, person, resolve_person, why, widest_person
+from cdp.queries.reasons import blocked_keys, bonds, find_records, named, standings, why_not
 from cdp.queries.stored import records, trace
 from cdp.queries.stream import Row
 
 __all__ = [
     "Row",
+    "blocked_keys",
+    "bonds",
+    "find_records",
     "healed",
     "log",
+    "named",
     "objects",
     "people",
     "people_by_source",
@@ -18,9 +23,11 @@ __all__ = [
     "run",
     "runs",
     "sources",
+    "standings",
     "totals",
     "trace",
     "usual_rate",
     "why",
+    "why_not",
     "widest_person",
 ]

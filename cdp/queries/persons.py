@@ -8,7 +8,7 @@ from sqlmodel import Session
 
 from cdp.db import driver, rows
 from cdp.fields import registered, rules
-from cdp.queries.stream import Row, columns, stream
+from cdp.queries.stream import Row, columns, stream, take_fields
 from cdp.survivorship import PRECEDENCE, Verdict, judge
 
 
@@ -47,9 +47,9 @@ def resolve_person(session: Session, wanted: str) -> list[UUID]:
             FROM lead JOIN record AS r USING (handle) JOIN source AS s ON s.id = r.source_id
             WHERE r.merged_into IS NOT NULL
         )
-        SELECT DISTINCT m.person_id FROM membership AS m
-        WHERE m.email_key = email_key(%(wanted)s) OR m.handle IN (SELECT handle FROM lead)
-        ORDER BY m.person_id
+        SELECT m.person_id FROM membership AS m WHERE m.email_key = email_key(%(wanted)s)
+        UNION SELECT m.person_id FROM lead JOIN membership AS m USING (handle)
+        ORDER BY person_id
         """,
         {"wanted": wanted, "uuid": _uuid(wanted), "record_id": wanted.rsplit("_", 1)[-1]},
     )
@@ -70,7 +70,7 @@ def person(session: Session, person_id: UUID) -> Row:
 
 def people(session: Session, person_id: UUID | None = None) -> Iterator[Row]:
     """Stream every profile, or one, in the order of ids: fields, permissions, and the records that make it."""
-    fields = [sql.Identifier(field.name) for field in registered(session)]
+    fields = registered(session)
     query = sql.SQL(
         """
         SELECT p.person_id, p.email, p.email_permission, p.sms_permission, p.created_at, p.updated_at,
@@ -84,16 +84,20 @@ def people(session: Session, person_id: UUID | None = None) -> Iterator[Row]:
         ) AS m ON true
         WHERE %(person)s::uuid IS NULL OR p.person_id = %(person)s ORDER BY p.person_id
         """
-    ).format(fields=sql.SQL("").join(sql.SQL(", p.{}").format(name) for name in fields))
+    ).format(
+        fields=sql.SQL("").join(
+            sql.SQL(", p.{} AS {}").format(sql.Identifier(field.name), sql.Identifier(field.column)) for field in fields
+        )
+    )
     for row in stream(session, query, {"person": person_id}):
-        yield _profile(row)
+        yield _profile(row, take_fields(row, fields))
 
 
-def _profile(row: Row) -> Row:
+def _profile(row: Row, values: Row) -> Row:
     head = {"person_id": str(row.pop("person_id")), "email": row.pop("email")}
     permissions = {"email": row.pop("email_permission"), "sms": row.pop("sms_permission")}
     tail = {name: row.pop(name) for name in ("records", "created_at", "updated_at")}
-    return {**head, "fields": row, "permissions": permissions, **tail}
+    return {**head, "fields": values, "permissions": permissions, **tail}
 
 
 def why(session: Session, person_id: UUID) -> list[Verdict]:

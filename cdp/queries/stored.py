@@ -7,7 +7,7 @@ from sqlmodel import Session
 
 from cdp.db import driver, rows
 from cdp.fields import registered
-from cdp.queries.stream import Row, columns, stream
+from cdp.queries.stream import Row, columns, stream, take_fields
 
 
 def records(session: Session) -> Iterator[Row]:
@@ -22,9 +22,9 @@ def records(session: Session) -> Iterator[Row]:
         ORDER BY r.source_id, r.object, r.record_id
         """
     ).format(fields=columns(fields))
-    fixed = ("source", "org_id", "object", "record_id", "external_id", "state", "modified_at", "person_id")
     for row in stream(session, query, {}):
-        yield {**{name: row.pop(name) for name in fixed}, "fields": row}
+        values = {"email": row.pop("email"), **take_fields(row, fields)}
+        yield {**row, "fields": values}
 
 
 def trace(session: Session, record_id: str) -> list[Row]:

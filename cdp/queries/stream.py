@@ -14,10 +14,13 @@ Row = dict[str, Any]
 
 
 def columns(fields: tuple[Field, ...]) -> sql.Composed:
-    """The fields' columns of `record AS r`, under the fields' names, to follow other columns."""
-    return sql.SQL("").join(
-        sql.SQL(", r.{} AS {}").format(sql.Identifier(field.column), sql.Identifier(field.name)) for field in fields
-    )
+    """The fields' columns of `record AS r`, to follow other columns; their names cannot meet those of the table."""
+    return sql.SQL("").join(sql.SQL(", r.{}").format(sql.Identifier(field.column)) for field in fields)
+
+
+def take_fields(row: Row, fields: tuple[Field, ...]) -> Row:
+    """Take the fields out of a row that selected `columns`, under their own names."""
+    return {field.name: row.pop(field.column) for field in fields}
 
 
 def stream(session: Session, query: Statement, parameters: Row) -> Iterator[Row]:

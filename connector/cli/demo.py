@@ -34,7 +34,7 @@ def demo(
         play.connect(on)
         run_sources(on.runtime, None, "poll", here=False)
         before = play.profiles(on)
-        hero, counts = _show_people(on)
+        hero, counts = _show_people(on, json=json)
         _tell("Editing both orgs:")
         edits = play.edit(on, before, str(hero))
         for line in edits:
@@ -53,7 +53,7 @@ def _tell(line: str) -> None:
     hints.print(line, markup=False, soft_wrap=True)
 
 
-def _show_people(on: "Stage") -> tuple[UUID, list[queries.Row]]:
+def _show_people(on: "Stage", *, json: bool) -> tuple[UUID, list[queries.Row]]:
     with transaction(on.runtime.database_url) as session:
         counts = queries.people_by_source(session)
         hero = queries.widest_person(session)
@@ -61,6 +61,8 @@ def _show_people(on: "Stage") -> tuple[UUID, list[queries.Row]]:
             raise ConnectorError("No person has records in both orgs: run the demo with more --leads and --contacts.")
         profile = queries.person(session, hero)
         profile["why"] = queries.why(session, hero)
+    if json:
+        return hero, counts
     table(
         ("source", "leads", "contacts", "records", "people"),
         ((c["source"] or "together", c["leads"], c["contacts"], c["records"], c["people"]) for c in counts),

@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import IO, Annotated, Any
+from uuid import UUID
 
 import typer
+from sqlmodel import Session
 
 from cdp import queries
 from cdp.db import transaction
@@ -19,6 +21,7 @@ from connector.errors import BadInput, ConnectorError
 from connector.runtime import Runtime
 
 LOOK = "Look"
+MOST_SHOWN = 10
 FORMULA_START = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -73,30 +76,77 @@ def _show_source(source: dict[str, Any]) -> None:
 
 @app.command(rich_help_panel=LOOK)
 def person(
-    wanted: Annotated[str, typer.Argument(help="Email, person id, or Salesforce record id.", metavar="EMAIL|ID")],
+    wanted: Annotated[
+        str | None, typer.Argument(help="Email, person id, or Salesforce record id.", metavar="EMAIL|ID")
+    ] = None,
     why: Annotated[bool, typer.Option("--why", help="Tell for each value which record it came from and why.")] = False,
+    why_not: Annotated[
+        tuple[str, str] | None, typer.Option("--why-not", help="Tell why two records or people are not one.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Show a profile."""
+    if (wanted is None) == (why_not is None):
+        raise BadInput("Name one person, or two with --why-not.")
     with transaction(Runtime().database_url) as session:
-        found = queries.resolve_person(session, wanted)
-        if not found:
-            raise ConnectorError(f"Nobody is known by '{wanted}': try an email, a person id or a Salesforce record id.")
-        profiles = [queries.person(session, one) for one in found]
-        if why:
-            for profile, one in zip(profiles, found, strict=True):
-                profile["why"] = queries.why(session, one)
+        if why_not:
+            _show_why_not(queries.why_not(session, *(_records(session, one) for one in why_not)), json=json)
+            return
+        profiles = [_explained(session, one, why=why) for one in _people(session, wanted or "")]
     if json:
         print_lines(profiles) if len(profiles) > 1 else print_json(profiles[0])
         return
-    for profile in profiles:
+    for profile in profiles[:MOST_SHOWN]:
         show_profile(profile)
+    if len(profiles) > MOST_SHOWN:
+        console.print(f"… and {show(len(profiles) - MOST_SHOWN)} more people; --json lists them all.")
+
+
+def _people(session: Session, wanted: str) -> list[UUID]:
+    found = queries.resolve_person(session, tracing.full_id(wanted))
+    if not found:
+        raise ConnectorError(f"Nobody is known by '{wanted}': try an email, a person id or a Salesforce record id.")
+    return found
+
+
+def _records(session: Session, wanted: str) -> list[UUID]:
+    found = queries.find_records(session, tracing.full_id(wanted))
+    if not found:
+        raise ConnectorError(f"No record is known by '{wanted}': try an email, a person id or a Salesforce record id.")
+    return found
+
+
+def _explained(session: Session, person_id: UUID, *, why: bool) -> queries.Row:
+    profile = queries.person(session, person_id)
+    handles = queries.find_records(session, str(person_id))
+    profile["keys"] = [
+        {"record": queries.named(row), "key": row["key"], "obstacle": row["obstacle"]}
+        for row in queries.standings(session, handles)
+    ]
+    if why:
+        profile |= {"why": queries.why(session, person_id), "bonds": queries.bonds(session, person_id)}
+    return profile
+
+
+def _show_why_not(answer: queries.Row, *, json: bool) -> None:
+    if json:
+        print_json(answer)
+        return
+    console.print("They are one person:" if answer["together"] else "They are not one person:", style="bold")
+    for reason in answer["reasons"]:
+        console.print(f"  {reason}", markup=False, soft_wrap=True)
 
 
 def show_profile(profile: dict[str, Any]) -> None:
     """Print a profile, with the winner of each field if it was asked for."""
     console.print(f"{show(profile['email'])} · person {profile['person_id']}", style="bold", markup=False)
     table(("source", "object", "record"), ((r["source"], r["object"], r["record_id"]) for r in profile["records"]))
+    for key in profile.get("keys", ()):
+        if key["obstacle"]:
+            console.print(f"  {key['record']} {key['obstacle']}.", markup=False, soft_wrap=True)
+    if "bonds" in profile:
+        bonds = ((one["kind"], one["by"], "; ".join(one["records"])) for one in profile["bonds"])
+        table(("held together by", "", "records"), bonds)
     if "why" in profile:
         table(
             ("field", "value", "from", "modified", "rule", "others"),
@@ -188,7 +238,8 @@ def _opened(path: Path | None) -> Iterator[IO[str]]:
 def _write_csv(file: IO[str], rows: Iterable[dict[str, Any]]) -> None:
     writer = None
     for row in rows:
-        flat = {**{name: value for name, value in row.items() if name != "fields"}, **row["fields"]}
+        fixed = {name: value for name, value in row.items() if name != "fields"}
+        flat = {**fixed, **{f"fields.{name}": value for name, value in row["fields"].items()}}
         if writer is None:
             writer = csv.DictWriter(file, list(flat))
             writer.writeheader()

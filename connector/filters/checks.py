@@ -11,7 +11,7 @@ from connector.filters import to_soql
 from connector.filters.logic import OBJECT, Value, value
 from connector.filters.tree import WITHOUT_VALUE, All, AnyOf, Condition, Node, Not, Operator, Scalar
 from connector.objects import PEOPLE
-from connector.paths import Column, Schemas
+from connector.paths import Column, Describes
 
 MAX_LITERAL = 4000
 MAX_NUMBER = Decimal(10) ** 18
@@ -34,7 +34,7 @@ FITTING: Mapping[str, frozenset[Operator]] = MappingProxyType(
 )
 
 
-def check(tree: Node | None, schemas: Schemas) -> Node | None:
+def check(tree: Node | None, describes: Describes) -> Node | None:
     """Return the tree with every field spelled as the org spells it.
 
     Raises:
@@ -42,21 +42,21 @@ def check(tree: Node | None, schemas: Schemas) -> Node | None:
     """
     match tree:
         case All():
-            return tree.model_copy(update={"all": _checked(tree.all, schemas)})
+            return tree.model_copy(update={"all": _checked(tree.all, describes)})
         case AnyOf():
-            return tree.model_copy(update={"any": _checked(tree.any, schemas)})
+            return tree.model_copy(update={"any": _checked(tree.any, describes)})
         case Not():
-            return tree.model_copy(update={"not_": check(tree.not_, schemas)})
+            return tree.model_copy(update={"not_": check(tree.not_, describes)})
         case Condition():
-            return _condition(tree, schemas)
+            return _condition(tree, describes)
     return None
 
 
-def _checked(parts: Iterable[Node], schemas: Schemas) -> tuple[Node | None, ...]:
-    return tuple(check(part, schemas) for part in parts)
+def _checked(parts: Iterable[Node], describes: Describes) -> tuple[Node | None, ...]:
+    return tuple(check(part, describes) for part in parts)
 
 
-def _condition(condition: Condition, schemas: Schemas) -> Condition:
+def _condition(condition: Condition, describes: Describes) -> Condition:
     if condition.field.lower() == OBJECT:
         return _about_object(condition)
     owner, dot, path = condition.field.partition(".")
@@ -64,7 +64,7 @@ def _condition(condition: Condition, schemas: Schemas) -> Condition:
     if not dot:
         raise BadInput(f"'{condition.field}' names no field: write the object first, such as {sobject}.Email.")
     try:
-        column = schemas.find(sobject, path)
+        column = describes.find(sobject, path)
     except ObjectUnavailable:
         raise BadInput(f"The login cannot see {sobject}, which the filter asks about.") from None
     full = f"{sobject}.{column.path}"

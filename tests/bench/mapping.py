@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 from cdp import fields
 from cdp.db import transaction
@@ -50,7 +51,8 @@ def plan(org: Org, sobject: str) -> Plan:
 
 def connect(stage: Stage, database_url: str) -> None:
     """Migrate a database and connect the org as the source SOURCE with MAPPINGS."""
-    values = {name.removeprefix("CONNECTOR_").lower(): value for name, value in stage.settings(database_url).items()}
+    given = stage.settings(database_url).items()
+    values: dict[str, Any] = {name.removeprefix("CONNECTOR_").lower(): value for name, value in given}
     runtime = Runtime(Settings(**values, _env_file=None))
     migrate(database_url)
     sources.connect(runtime, SOURCE, stage.org.url, load_credentials(stage.org.credentials, stdin=False))

@@ -13,7 +13,7 @@ from connector import filters
 from connector.filters import to_soql
 from connector.paths import Column
 from connector.simulator.soql.literals import like_pattern, string_value
-from tests.choosing.meaning import NOW, PATHS, canonical, columns, documents, found, make_org, schemas
+from tests.choosing.meaning import NOW, PATHS, canonical, columns, describes, documents, found, make_org
 
 ORG = make_org()
 COLUMNS = columns(ORG)
@@ -63,7 +63,7 @@ def by_sql(stages: psycopg.Connection[Any], tree: filters.Node | None, sobject: 
 def test_a_tree_means_the_same_in_soql_in_sql_and_in_python(
     stages: psycopg.Connection[Any], document: dict[str, Any]
 ) -> None:
-    tree = filters.check(filters.read(document), schemas(ORG))
+    tree = filters.check(filters.read(document), describes(ORG))
     for sobject in PATHS:
         wanted = admitted(tree, sobject)
         assert by_soql(tree, sobject) == wanted
@@ -73,8 +73,8 @@ def test_a_tree_means_the_same_in_soql_in_sql_and_in_python(
 @given(documents(ORG))
 @settings(max_examples=100)
 def test_a_tree_and_its_negation_share_out_all_rows(document: dict[str, Any]) -> None:
-    tree = filters.check(filters.read(document), schemas(ORG))
-    inverse = filters.check(filters.read({"not": document}), schemas(ORG))
+    tree = filters.check(filters.read(document), describes(ORG))
+    inverse = filters.check(filters.read({"not": document}), describes(ORG))
     for sobject in PATHS:
         assert admitted(tree, sobject) ^ admitted(inverse, sobject) == set(ROWS[sobject])
         assert by_soql(tree, sobject) ^ by_soql(inverse, sobject) == set(ROWS[sobject])
@@ -170,7 +170,7 @@ def is_(field: str, op: str, *value: Any) -> dict[str, Any]:
     ],
 )
 def test_a_tree_compiles_to_this(document: dict[str, Any], sobject: str, expected: str | bool) -> None:
-    tree = filters.check(filters.read(document), schemas(ORG))
+    tree = filters.check(filters.read(document), describes(ORG))
     assert filters.compiled(tree, sobject, COLUMNS[sobject], NOW) == expected
 
 

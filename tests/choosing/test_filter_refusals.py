@@ -8,8 +8,8 @@ import pytest
 
 from connector import filters
 from connector.errors import BadInput, NeedsAttention
-from connector.paths import Schemas
-from tests.choosing.meaning import NOW, columns, make_org, schemas
+from connector.paths import Describes
+from tests.choosing.meaning import NOW, columns, describes, make_org
 
 ORG = make_org(rows=3)
 OK = {"field": "Lead.Status", "op": "equals", "value": "Open"}
@@ -24,7 +24,7 @@ def nested(levels: int) -> Any:
 
 def refusal(document: Any) -> str:
     with pytest.raises(BadInput) as refused:
-        filters.check(filters.parse(json.dumps(document)), schemas(ORG))
+        filters.check(filters.parse(json.dumps(document)), describes(ORG))
     assert refused.value.exit_code == 2
     return str(refused.value)
 
@@ -65,7 +65,7 @@ def test_an_object_that_the_login_cannot_see_is_named() -> None:
     org = make_org(rows=1)
     org.hide_object("Lead")
     with pytest.raises(BadInput, match="The login cannot see Lead, which the filter asks about"):
-        filters.check(filters.read(OK), schemas(org))
+        filters.check(filters.read(OK), describes(org))
 
 
 def test_a_parent_that_the_login_cannot_see_is_named() -> None:
@@ -73,7 +73,7 @@ def test_a_parent_that_the_login_cannot_see_is_named() -> None:
     org.hide_object("Account")
     tree = filters.read(OK | {"field": "Contact.Account.Name"})
     with pytest.raises(BadInput, match=r"Contact\.Account\.Name leads to an object that the login cannot see"):
-        filters.check(tree, schemas(org))
+        filters.check(tree, describes(org))
 
 
 def test_a_field_hidden_later_needs_attention() -> None:
@@ -83,10 +83,10 @@ def test_a_field_hidden_later_needs_attention() -> None:
     with pytest.raises(
         NeedsAttention, match=r"The filter asks about Lead\.Status, which the login cannot see any more"
     ):
-        filters.admission(tree, "Lead", resolved(schemas(org), "Lead"), NOW)
+        filters.admission(tree, "Lead", resolved(describes(org), "Lead"), NOW)
 
 
-def resolved(known: Schemas, sobject: str) -> Any:
+def resolved(known: Describes, sobject: str) -> Any:
     return known.resolve(sobject, ())
 
 

@@ -1,4 +1,4 @@
-"""What the connector's tests share: an installation on a database of its own, and simulated orgs that it may connect."""
+"""What the connector's tests share: an installation on its own database, and simulated orgs that it may connect."""
 
 import base64
 import json
@@ -67,9 +67,7 @@ class Site:
         return parse_credentials(json.dumps(self.server.credentials(self.orgs[name], flow)))
 
     def connect(self, name: str = "acme", flow: str = "client_credentials") -> Source:
-        found, _ = sources.connect(
-            self.runtime, name, self.server.url(self.orgs[name]), self.credentials(name, flow)
-        )
+        found, _ = sources.connect(self.runtime, name, self.server.url(self.orgs[name]), self.credentials(name, flow))
         return found
 
     def source(self, name: str = "acme") -> Source:
@@ -139,7 +137,6 @@ class Site:
         rows = self.query("SELECT * FROM record ORDER BY handle")
         return [{name: value for name, value in row.items() if name != "read_at"} for row in rows]
 
-
     def environment(self, **other: str) -> dict[str, str]:
         """The environment of a process of this installation."""
         settings = self.runtime.settings
@@ -164,6 +161,7 @@ class Site:
             capture_output=True,
             text=True,
             timeout=90,
+            check=False,
         )
 
 

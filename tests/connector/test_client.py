@@ -80,7 +80,7 @@ def caught(act: Callable[[], object]) -> SalesforceError:
     ],
 )
 def test_a_refusal_has_its_kind_and_only_what_may_pass_is_tried_again(
-    site: Site, client: OrgClient, status: int, code: str, kind: type[SalesforceError], tries: int
+    site: Site, client: OrgClient, *, status: int, code: str, kind: type[SalesforceError], tries: int
 ) -> None:
     fault = site.fault("error", "/query", times=None, status=status, code=code, message="No.\nBecause of this")
     error = caught(lambda: client.query(QUERY))
@@ -116,7 +116,7 @@ def test_patience_ends(site: Site, client: OrgClient) -> None:
 
 def test_a_page_of_html_with_status_200_is_never_an_empty_result(site: Site, client: OrgClient) -> None:
     site.fault("html", "/query", times=None)
-    with pytest.raises(Transient, match="did not answer completely|something else than a result"):
+    with pytest.raises(Transient, match=r"did not answer completely|something else than a result"):
         client.query(QUERY)
 
 

@@ -37,9 +37,7 @@ def reading(site: Site, *, threshold: int = 10**6, part: Pass = MAIN) -> Reading
 
 def rows(reading: Reading, page: Page) -> list[Row]:
     text = b"".join(page.chunks()).decode()
-    return [
-        dict(zip(reading.plan.fields, row, strict=True)) for row in csv.reader(io.StringIO(text, newline=""))
-    ]
+    return [dict(zip(reading.plan.fields, row, strict=True)) for row in csv.reader(io.StringIO(text, newline=""))]
 
 
 def ids(reading: Reading, found: Iterable[Page]) -> list[str]:
@@ -128,9 +126,7 @@ def test_reading_goes_on_after_the_checkpoint_of_any_page(
 
 
 @pytest.mark.parametrize("size", [7, 100, 50_000])
-def test_bulk_pages_have_no_header_and_each_row_once(
-    org_of: Site, size: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bulk_pages_have_no_header_and_each_row_once(org_of: Site, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = spread(org_of, 150)
     monkeypatch.setattr(module, "BULK_PAGE", size)
     work = reading(org_of, threshold=100)
@@ -242,9 +238,7 @@ def test_a_resumed_job_that_is_gone_starts_anew(org_of: Site) -> None:
 
 
 @pytest.mark.parametrize("kind", ["cut", "reset", "server_unavailable", "expire_session"])
-def test_a_download_that_breaks_off_is_made_again(
-    org_of: Site, kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_download_that_breaks_off_is_made_again(org_of: Site, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = spread(org_of, 300)
     monkeypatch.setattr(module, "BULK_PAGE", 100)
     work = reading(org_of, threshold=0)

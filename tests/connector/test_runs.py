@@ -90,9 +90,14 @@ def test_a_stale_owner_cannot_write(cdp: Cdp) -> None:
     stale = claimed(cdp, run_id)
     let_leases_run_out(cdp)
     owner = claimed(cdp, run_id, "other")
-    with pytest.raises(LeaseLost), transaction(cdp.url) as session:
-        cdp.store(session, [Record(1, "Lead", "00Q000000000001")])
-        stale.note(session, Outcome(read=1, written=1))
+
+    def write() -> None:
+        with transaction(cdp.url) as session:
+            cdp.store(session, [Record(1, "Lead", "00Q000000000001")])
+            stale.note(session, Outcome(read=1, written=1))
+
+    with pytest.raises(LeaseLost):
+        write()
     assert not cdp.query("SELECT handle FROM record")
     assert not cdp.query("SELECT id FROM touched")
     stale.finish("succeeded")

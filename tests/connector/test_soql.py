@@ -19,8 +19,7 @@ def test_a_selection_of_everything() -> None:
 def test_the_first_page_of_a_window() -> None:
     text = soql.select("Lead", ("Id", "Account.Name"), soql.since("LastModifiedDate", NOON), ("LastModifiedDate", "Id"))
     assert text == (
-        "SELECT Id, Account.Name FROM Lead WHERE LastModifiedDate >= 2026-10-01T12:00:00Z "
-        "ORDER BY LastModifiedDate, Id"
+        "SELECT Id, Account.Name FROM Lead WHERE LastModifiedDate >= 2026-10-01T12:00:00Z ORDER BY LastModifiedDate, Id"
     )
 
 

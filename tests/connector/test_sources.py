@@ -181,9 +181,7 @@ def test_ten_threads_with_a_dead_session_make_one_renewal(site: Site, flow: str)
     assert site.asked(TOKEN) == before + 1
 
 
-def test_a_rotated_token_is_stored_before_the_new_session_is_used(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_rotated_token_is_stored_before_the_new_session_is_used(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site.instance().settings.rotate_refresh_tokens = True
     site.connect("acme", "refresh_token")
     spent = stored_credentials(site).refresh_token.get_secret_value()

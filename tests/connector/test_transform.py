@@ -183,7 +183,7 @@ def fill(site: Site) -> int:
 
 def _awkward(text: str) -> dict[str, Any]:
     long = {"Title": text, "Notes__c": text, "FirstName": text[:40], "Email": text[:80]}
-    return {"LastName": text.strip() and text or "x", "Company": "x", **long}
+    return {"LastName": text if text.strip() else "x", "Company": "x", **long}
 
 
 def _known(mapping: Mapping[str, Any], *but: str) -> dict[str, Any]:

@@ -1,0 +1,173 @@
+"""What an admin has chosen for a source: who may change it when, and which filter is and was in force."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlmodel import Session, col, select
+
+from cdp.db import driver, rows, transaction
+from cdp.models import Source, SourceFilter
+from connector import filters, sources
+from connector.errors import ObjectUnavailable, Refused
+from connector.filters import Node
+from connector.objects import PEOPLE
+from connector.paths import Column, Describes
+from connector.runtime import Runtime
+
+EDITABLE = ("connected", "paused")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The filter of a source as it bears on one object.
+
+    `former` are the filters that stored records came in under and that no complete read has replaced since; while there
+    are any, the object must be read again (`pending`).
+    """
+
+    tree: Node | None
+    former: tuple[Node | None, ...] = ()
+
+    @property
+    def pending(self) -> bool:
+        """Tell whether the filter in force has not been applied to all stored records yet."""
+        return bool(self.former)
+
+
+@contextmanager
+def editing(runtime: Runtime, name: str) -> Iterator[tuple[Session, Source]]:
+    """Open a source for a change of its filter, mapping or permissions; no run of it begins until the change is done.
+
+    Raises:
+        BadInput: there is no such source.
+        Refused: it is updating, or its state allows no change.
+    """
+    with transaction(runtime.database_url) as database:
+        source = sources.find(database, name)
+        # A new run refers to this row and waits for it; one that is queued waits to be claimed.
+        driver(database).execute("SELECT FROM source WHERE id = %s FOR UPDATE", (source.key,))
+        driver(database).execute(_LOCK_OPEN_RUNS, (source.key,))
+        check_editable(database, source)
+        yield database, source
+
+
+_LOCK_OPEN_RUNS = "SELECT FROM run WHERE source_id = %s AND state IN ('queued', 'running', 'waiting') FOR UPDATE"
+
+
+def check_editable(database: Session, source: Source) -> None:
+    """Raise Refused while a run of the source is at work, or in a state that allows no change."""
+    if source.state not in EDITABLE:
+        raise Refused(
+            f"The data source '{source.name}' is {source.state}: reconnect it before you change what it syncs."
+        )
+    at_work = rows(driver(database), _AT_WORK, {"source": source.key})
+    if at_work:
+        run = at_work[0]
+        raise Refused(
+            f"The data source '{source.name}' is updating ({run['kind']}, run {run['id']}), so its filter, fields and "
+            "permissions are locked: wait until it has ended and try again."
+        )
+
+
+_AT_WORK = """
+    SELECT id, kind FROM run WHERE source_id = %(source)s AND state = 'running' AND lease_until > now() ORDER BY id
+"""
+
+
+def describes(runtime: Runtime, source: Source) -> Describes:
+    """Return the describes of a source's org as its login sees it now."""
+    return Describes(sources.open_org(runtime, source.key).describe)
+
+
+def visible(known: Describes, tree: Node | None) -> dict[str, dict[str, Column]]:
+    """Return path → field for each object that the login sees, with the paths that a filter asks about."""
+    found = {}
+    for sobject in PEOPLE:
+        try:
+            found[sobject] = known.resolve(sobject, filters.fields_used(tree, sobject))
+        except ObjectUnavailable:
+            continue
+    return found
+
+
+def versions(database: Session, source_id: int) -> list[SourceFilter]:
+    """Return all versions of a source's filter, the newest first."""
+    newest_first = col(SourceFilter.version).desc()
+    wanted = select(SourceFilter).where(SourceFilter.source_id == source_id).order_by(newest_first)
+    return list(database.exec(wanted))
+
+
+def current(database: Session, source_id: int) -> Node | None:
+    """Return the filter in force; None lets everything in."""
+    kept = versions(database, source_id)
+    return filters.read(kept[0].tree) if kept else None
+
+
+def selection(database: Session, source_id: int, sobject: str) -> Selection:
+    """Return the filter in force for an object, and those that its stored records may have come in under."""
+    kept = versions(database, source_id)
+    if not kept:
+        return Selection(None)
+    tree = filters.read(kept[0].tree)
+    read_whole, stored = _reading(database, source_id, sobject)
+    if not stored or (read_whole is not None and read_whole >= kept[0].created_at):
+        return Selection(tree)
+    replaced = [version for version in kept[1:] if read_whole is None or version.created_at > read_whole]
+    base = next((version for version in kept[1:] if version not in replaced), None)
+    former = [*replaced, base] if base else [*replaced, None]
+    return Selection(tree, tuple(filters.read(version.tree) if version else None for version in former))
+
+
+def _reading(database: Session, source_id: int, sobject: str) -> tuple[datetime | None, bool]:
+    """Return when the run began that last read the object completely, and whether any of its records is stored."""
+    found = rows(
+        driver(database),
+        """
+        SELECT (SELECT max(r.started_at) FROM read_window AS w JOIN run AS r ON r.id = w.run_id
+                WHERE w.source_id = %(source)s AND w.object = %(object)s AND w.lo IS NULL) AS read_whole,
+               EXISTS (SELECT FROM record WHERE source_id = %(source)s AND object = %(object)s) AS stored
+        """,
+        {"source": source_id, "object": sobject},
+    )[0]
+    return found["read_whole"], found["stored"]
+
+
+def check_filter(known: Describes, tree: Node | None) -> tuple[Node | None, str]:
+    """Return a filter with its fields as the org spells them, and a sentence that says which objects it lets in.
+
+    Raises:
+        BadInput: it does not fit the org.
+    """
+    checked = filters.check(tree, known)
+    columns = visible(known, checked)
+    now = datetime.now(UTC)
+    filters.check_length(checked, columns, now)
+    return checked, filters.in_words(checked, columns, now)
+
+
+def set_filter(runtime: Runtime, name: str, tree: Node | None, author: str) -> tuple[SourceFilter | None, str]:
+    """Put a filter in force as a new version and have everything read again; return it with the sentence about it.
+
+    The version is None when that filter is in force already.
+
+    Raises:
+        BadInput: the filter does not fit the org.
+        Refused: the source is updating, or its state allows no change.
+    """
+    with transaction(runtime.database_url) as database:
+        source = sources.find(database, name)
+        check_editable(database, source)
+    checked, words = check_filter(describes(runtime, source), tree)
+    with editing(runtime, name) as (database, source):
+        kept = versions(database, source.key)
+        if checked == (filters.read(kept[0].tree) if kept else None):
+            return None, words
+        number = kept[0].version + 1 if kept else 1
+        made = SourceFilter(source_id=source.key, version=number, tree=filters.dump(checked), author=author)
+        database.add(made)
+        source.next_poll_at = datetime.now(UTC)
+        database.flush()
+        database.refresh(made)
+    return made, words
