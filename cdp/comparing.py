@@ -1,4 +1,4 @@
-"""What a filter would change: the rows it lets in, kept in a temporary table, against what is stored; writes nothing."""
+"""What a filter would change: the rows that it lets in against what is stored; writes only a temporary table."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -23,3 +23,7 @@ class LeaseLost(CdpError):
 
 class Unsettled(CdpError):
     """People have not been brought up to date with the configuration yet."""
+
+
+class NotDecidable(CdpError):
+    """A decision about people cannot be taken, or taken back, as things are."""

@@ -14,8 +14,6 @@ def note_passages(connection: Connection, *, everything: bool) -> None:
     Pairs that stay as they are are left out, unless the person also gains or loses a record.
     """
     connection.execute("""
-        CREATE TEMP TABLE passage (old_id uuid, new_id uuid) ON COMMIT DROP;
-        CREATE TEMP TABLE caused (person_id uuid, cause text) ON COMMIT DROP;
         INSERT INTO passage
         SELECT DISTINCT m.person_id, n.person_id FROM member AS n LEFT JOIN membership AS m USING (handle)
         WHERE m.person_id IS DISTINCT FROM n.person_id

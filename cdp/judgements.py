@@ -17,7 +17,9 @@ class Decision(SQLModel, table=True):
     id: int | None = Field(default=None, sa_column=Column(BigInteger, Identity(), primary_key=True))
     kind: str
     reason: str
-    decided_at: datetime = Field(sa_type=DateTime(timezone=True), sa_column_kwargs=NOW)
+    decided_at: datetime | None = Field(
+        default=None, nullable=False, sa_type=DateTime(timezone=True), sa_column_kwargs=NOW
+    )
     undone_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
 
 
@@ -35,7 +37,9 @@ class Erased(SQLModel, table=True):
 
     hash: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
     key_id: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
-    erased_at: datetime = Field(sa_type=DateTime(timezone=True), sa_column_kwargs=NOW)
+    erased_at: datetime | None = Field(
+        default=None, nullable=False, sa_type=DateTime(timezone=True), sa_column_kwargs=NOW
+    )
 
 
 class PersonEvent(SQLModel, table=True):
@@ -44,7 +48,7 @@ class PersonEvent(SQLModel, table=True):
     __tablename__ = "person_event"
 
     id: int | None = Field(default=None, sa_column=Column(BigInteger, Identity(), primary_key=True))
-    at: datetime = Field(sa_type=DateTime(timezone=True), sa_column_kwargs=NOW)
+    at: datetime | None = Field(default=None, nullable=False, sa_type=DateTime(timezone=True), sa_column_kwargs=NOW)
     kind: str
     person_id: UUID
     cause: str

@@ -50,6 +50,8 @@ def create_workspace(connection: Connection) -> None:
         CREATE TEMP TABLE side (handle uuid, name text COLLATE "C") ON COMMIT DROP;
         CREATE TEMP TABLE alias (name text COLLATE "C", root text COLLATE "C") ON COMMIT DROP;
         CREATE TEMP TABLE member (handle uuid, person_id uuid, email_key text COLLATE "C", link uuid) ON COMMIT DROP;
+        CREATE TEMP TABLE passage (old_id uuid, new_id uuid) ON COMMIT DROP;
+        CREATE TEMP TABLE caused (person_id uuid, cause text) ON COMMIT DROP;
     """)
 
 

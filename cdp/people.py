@@ -14,7 +14,7 @@ from cdp.fields import Rules, rules
 from cdp.merging import Identity
 from cdp.profiles import store_people
 
-RESOLVER_LOCK = 0x0C_D9  # the one advisory lock of the product: a single resolver at a time
+RESOLVER_LOCK = 0x0C_D9  # its advisory lock: a single resolver at a time
 REBUILD_SHARE = 0.5  # above this share of touched records, working from everything is cheaper
 
 

@@ -58,7 +58,7 @@ def verify(url: str, identity: Identity) -> Comparison:
         if configuration_changed(connection, identity, in_force):
             raise Unsettled("People are not computed by the present configuration yet: verify them when that is done.")
         started = time.monotonic()
-        pending = _leave_out_pending(connection, identity)
+        pending = leave_out_pending(connection, identity)
         rebuild(connection, identity, in_force)
         return _compared(connection, in_force, pending, started)
 
@@ -90,7 +90,7 @@ def rebuild(connection: Connection, identity: Identity, by: Rules) -> None:
     connection.execute("SET LOCAL enable_hashagg = on; ANALYZE rebuilt")
 
 
-def _leave_out_pending(connection: Connection, identity: Identity) -> int:
+def leave_out_pending(connection: Connection, identity: Identity) -> int:
     """Note the records and people that the resolver's next pass may change; return how many records are queued."""
     merging.scope_touched(connection, identity)
     connection.execute("""
@@ -105,18 +105,25 @@ def _leave_out_pending(connection: Connection, identity: Identity) -> int:
     return int(pending)
 
 
-def _compared(connection: Connection, by: Rules, pending: int, started: float) -> Comparison:
+def compare_people(connection: Connection, by: Rules) -> tuple[int, list[Difference]]:
+    """Return how many people differ from the rebuilt ones, and the first of them."""
     words = {"live": exact("p", by.fields), "rebuilt": exact("s", by.fields)}
-    different = rows(connection, sql.SQL(_PEOPLE).format(**words), {"shown": SHOWN})
+    found = rows(connection, sql.SQL(_PEOPLE).format(**words), {"shown": SHOWN})
+    examples = [_difference(row["person_id"], row["live"], row["rebuilt"]) for row in found]
+    return (found[0]["total"] if found else 0), examples
+
+
+def _compared(connection: Connection, by: Rules, pending: int, started: float) -> Comparison:
+    different, examples = compare_people(connection, by)
     counted = rows(connection, _MEMBERSHIPS)[0]
     return Comparison(
         records=counted["records"],
         people=counted["people"],
         pending=pending,
         memberships_different=counted["different"],
-        people_different=different[0]["total"] if different else 0,
+        people_different=different,
         seconds=round(time.monotonic() - started, 3),
-        examples=[_difference(row["person_id"], row["live"], row["rebuilt"]) for row in different],
+        examples=examples,
     )
 
 

@@ -24,11 +24,14 @@ class Selection:
     """The filter of a source as it bears on one object.
 
     `former` are the filters that stored records came in under and that no complete read has replaced since; while there
-    are any, the object must be read again (`pending`).
+    are any, the object must be read again (`pending`). `stored` tells whether there are any records;
+    `version` is that of the filter, 0 before the first.
     """
 
     tree: Node | None
     former: tuple[Node | None, ...] = ()
+    stored: bool = False
+    version: int = 0
 
     @property
     def pending(self) -> bool:
@@ -108,16 +111,16 @@ def current(database: Session, source_id: int) -> Node | None:
 def selection(database: Session, source_id: int, sobject: str) -> Selection:
     """Return the filter in force for an object, and those that its stored records may have come in under."""
     kept = versions(database, source_id)
-    if not kept:
-        return Selection(None)
-    tree = filters.read(kept[0].tree)
     read_whole, stored = _reading(database, source_id, sobject)
-    if not stored or (read_whole is not None and read_whole >= kept[0].created_at):
-        return Selection(tree)
+    tree = filters.read(kept[0].tree) if kept else None
+    if not kept or not stored or (read_whole is not None and read_whole >= kept[0].created_at):
+        return Selection(tree, (), stored, kept[0].version if kept else 0)
     replaced = [version for version in kept[1:] if read_whole is None or version.created_at > read_whole]
     base = next((version for version in kept[1:] if version not in replaced), None)
     former = [*replaced, base] if base else [*replaced, None]
-    return Selection(tree, tuple(filters.read(version.tree) if version else None for version in former))
+    return Selection(
+        tree, tuple(filters.read(version.tree) if version else None for version in former), stored, kept[0].version
+    )
 
 
 def _reading(database: Session, source_id: int, sobject: str) -> tuple[datetime | None, bool]:
@@ -142,9 +145,8 @@ def check_filter(known: Describes, tree: Node | None) -> tuple[Node | None, str]
     """
     checked = filters.check(tree, known)
     columns = visible(known, checked)
-    now = datetime.now(UTC)
-    filters.check_length(checked, columns, now)
-    return checked, filters.in_words(checked, columns, now)
+    filters.check_length(checked, columns, datetime.now(UTC))
+    return checked, filters.in_words(checked, columns)
 
 
 def set_filter(runtime: Runtime, name: str, tree: Node | None, author: str) -> tuple[SourceFilter | None, str]:

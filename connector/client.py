@@ -129,6 +129,10 @@ class OrgClient:
         page = self._call(lambda sf: self._http.get(f"https://{sf.sf_instance}/services/data").json())
         return [item["version"] for item in page]
 
+    def describe_global(self) -> list[dict[str, Any]]:
+        """Return every object the user may see: `name`, `label`, `custom`, `queryable`, …"""
+        return cast("list[dict[str, Any]]", self._json("sobjects")["sobjects"])
+
     def describe(self, sobject: str) -> dict[str, Any]:
         """Describe an object; raises ObjectUnavailable when the user may not see it."""
         return self._json(f"sobjects/{soql.name(sobject)}/describe")
@@ -190,10 +194,6 @@ class OrgClient:
             return file, int(announced) if announced else None, None if following in ("null", "") else following
 
         return self._call(download)
-
-    def delete_job(self, job_id: str) -> None:
-        """Remove a finished job and its results."""
-        self._call(lambda sf: self._http.delete(sf.base_url + "jobs/query/" + job_id, headers=sf.headers))
 
     def _json(self, path: str, **options: Any) -> dict[str, Any]:  # noqa: ANN401 - they are requests' own
         return cast("dict[str, Any]", self._call(lambda sf: sf.restful(path, **options)))

@@ -142,7 +142,7 @@ def _compared(database: Session, look: _Look) -> comparing.Comparison:
 def _rows_to_read(look: _Look, selection: choosing.Selection) -> int:
     """Return how many rows applying would read: what is let in, and what was let in by the filter it replaces."""
     unchanged = look.tree == selection.tree and not selection.pending
-    admission = look.admission((selection.tree, *selection.former))
+    admission = look.admission((selection.tree, *selection.former) if selection.stored else ())
     if unchanged or admission.nothing:
         return 0
     return look.client.count(look.sobject, admission.condition)

@@ -181,6 +181,8 @@ def _renewed(runtime: Runtime, source_id: int, dead: Session | None) -> Session:
         if stored is not None and (dead is None or stored.access_token != dead.access_token):
             return stored
         credentials = parse_credentials(runtime.vault.open(source.credentials, _context(source, "credentials")))
+        if not runtime.vault.is_current(source.credentials):
+            _keep(runtime, source_id, credentials, None)
         login = _sign_in(
             runtime, credentials, source.login_url, lambda rotated: _keep(runtime, source_id, rotated, None)
         )

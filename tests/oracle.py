@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from itertools import permutations
 from typing import Any
 from uuid import UUID
 
@@ -48,11 +49,14 @@ class Record:
 
 @dataclass(frozen=True)
 class Rules:
-    """The configuration: person field → (type, rule), and which keys merge."""
+    """The configuration: person field → (type, rule), which keys merge, which sources come first, and decisions."""
 
     fields: Mapping[str, tuple[str, str]]
     never_merge: frozenset[str] = frozenset()
     max_records_per_key: int = 50
+    source_order: tuple[int, ...] = ()
+    splits: tuple[frozenset[UUID], ...] = ()
+    joins: tuple[frozenset[UUID], ...] = ()
 
 
 def org_id(source_id: int) -> str:
@@ -94,24 +98,31 @@ def people(versions: Iterable[Record], rules: Rules) -> dict[UUID, dict[str, Any
 
 def _groups(live: Mapping[UUID, Record], rules: Rules) -> dict[UUID, set[UUID]]:
     group = {name: {name} for name in live}
-    for one, other in _edges(live, rules):
+    sides = {name: [name in split for split in rules.splits] for name in live}
+    apart = {name for name, side in sides.items() if any(side)}
+    together = [(one, other) for one in apart for other in apart if sides[one] == sides[other]]
+    for one, other in (*together, *_edges(live, rules, apart)):
         if group[one] is not group[other]:
             joined = group[one] | group[other]
             group.update(dict.fromkeys(joined, joined))
     return group
 
 
-def _edges(live: Mapping[UUID, Record], rules: Rules) -> Iterable[tuple[UUID, UUID]]:
+def _edges(live: Mapping[UUID, Record], rules: Rules, apart: set[UUID]) -> Iterable[tuple[UUID, UUID]]:
     keys = {name: _key(record, rules) for name, record in live.items()}
     holders = Counter(keys.values())
     first: dict[str, UUID] = {}
-    for name, key in keys.items():
+    free = {name: record for name, record in live.items() if name not in apart}
+    for name in free:
+        key = keys[name]
         if key is not None and holders[key] <= rules.max_records_per_key:
             yield first.setdefault(key, name), name
-    for name, record in live.items():
+    for name, record in free.items():
         target = handle(record.org_id, "Contact", record.converted_to or "")
-        if target in live:
+        if target in free:
             yield name, target
+    for join in rules.joins:
+        yield from permutations(join & free.keys(), 2)
 
 
 def _key(record: Record, rules: Rules) -> str | None:
@@ -134,7 +145,7 @@ def _person(group: list[Record], rules: Rules) -> dict[str, Any]:
         "updated_at": max(r.modified_at for r in group),
         "members": sorted(r.handle for r in group),
     }
-    return columns | {name: exact(_winner(laid, name, *kind)) for name, kind in rules.fields.items()}
+    return columns | {name: exact(_winner(laid, name, rules)) for name in rules.fields}
 
 
 def _strictest(answers: Iterable[bool | None]) -> bool | None:
@@ -142,9 +153,11 @@ def _strictest(answers: Iterable[bool | None]) -> bool | None:
     return None if not given else False not in given
 
 
-def _winner(laid: list[Record], name: str, kind: str, rule: str) -> Any:
+def _winner(laid: list[Record], name: str, rules: Rules) -> Any:
+    kind, rule = rules.fields[name]
     if rule == "source_priority":
-        laid = sorted(laid, key=lambda record: record.source_id)
+        order = [*rules.source_order, *range(1, 100)]
+        laid = sorted(laid, key=lambda record: order.index(record.source_id))
     given = [_read(text, kind) for record in laid if (text := record.values.get(name))]
     values = [value for value in given if not (isinstance(value, str) and not value.strip())]
     if rule == "union":

@@ -121,9 +121,6 @@ def test_a_profile_and_its_reasons_are_found_by_index(populated: Cdp, scans: Sca
     assert scans.whole == []
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="`email_key = ... OR handle IN (...)` scans the membership"
-)
 @pytest.mark.parametrize(
     "wanted",
     ["Person5@example.org", str(contact(11).handle), f"sf_3_Contact_{contact(11).record_id}"],

@@ -1,6 +1,7 @@
 """Known cases of joining and parting, each resolved piecemeal and held against the oracle, and changes of the rules."""
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import pytest
 
@@ -114,6 +115,21 @@ def test_a_deleted_bridge_parts_what_it_held_together(world: World) -> None:
     assert world.together(bridge, contact, ann)
 
 
+def test_a_lead_without_an_address_leaves_its_contact_alone_when_it_goes(world: World) -> None:
+    contact = replace(BOB, source_id=1)
+    lead = replace(ANN, email=None, created_at=BEGINNING - HOUR, is_converted=True, converted_to=contact.record_id)
+    world.change(lead, contact)
+    assert world.together(lead, contact)
+    world.change(replace(lead, is_deleted=True))
+    assert {"person_id": contact.handle} in world.cdp.query("SELECT person_id FROM person")
+
+
+def test_of_records_created_together_a_contact_comes_before_a_lead(world: World) -> None:
+    contact = replace(BOB, source_id=1, record_id="00Z000000000000001", email=ANN.email)
+    world.change(ANN, contact)
+    assert {"person_id": contact.handle} in world.cdp.query("SELECT person_id FROM person")
+
+
 def test_a_key_over_the_limit_merges_nobody_until_it_is_below_again(world: World) -> None:
     holders = [replace(ANN, record_id=IDS["Lead"].format(10 + n)) for n in range(5)]
     for holder in holders:
@@ -137,6 +153,25 @@ def test_a_corrected_creation_date_moves_the_anchor(world: World) -> None:
     other = replace(ANN, record_id=IDS["Lead"].format(6), created_at=BEGINNING + HOUR)
     world.change(ANN, other)
     world.change(replace(ANN, created_at=BEGINNING + 2 * HOUR))
+
+
+BY_PRECEDENCE = (
+    replace(BOB, source_id=2),
+    replace(ANN, record_id=IDS["Lead"].format(2)),
+    replace(ANN, record_id=IDS["Lead"].format(3)),
+    replace(ANN, source_id=2),
+    replace(ANN, is_converted=True),
+)
+
+
+@pytest.mark.parametrize(("winner", "loser"), pairwise(BY_PRECEDENCE))
+def test_ties_go_by_kind_then_org_then_id(world: World, winner: Record, loser: Record) -> None:
+    world.change(
+        replace(loser, email=ANN.email, values={"company": "Lost"}),
+        replace(winner, email=ANN.email, values={"company": "Won"}),
+    )
+    query = "SELECT company FROM person WHERE email = 'ann@acme.com'"
+    assert world.cdp.query(query) == [{"company": "Won"}]
 
 
 def test_fields_of_different_rules_do_not_disturb_one_another(world: World) -> None:

@@ -154,7 +154,7 @@ VERSIONS = [
 ]
 
 
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(order=st.permutations(VERSIONS * 2), cuts=st.sets(st.integers(1, len(VERSIONS) * 2 - 1), max_size=5))
 def test_repeated_and_reordered_batches_give_the_same_records(cdp: Cdp, order: list[Record], cuts: set[int]) -> None:
     cdp.reset()

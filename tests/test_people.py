@@ -29,7 +29,7 @@ def tell(cdp: Cdp, story: Story, noise: list[Record]) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("noise", [bystanders(0), bystanders(90)], ids=["mostly rebuilt", "piecemeal"])
 # A database for each example would cost more than the test: one serves all and is emptied in between.
-@settings(max_examples=25, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, suppress_health_check=list(HealthCheck))
 @given(story=stories())
 def test_any_arrival_gives_the_people_of_the_oracle(cdp: Cdp, noise: list[Record], story: Story) -> None:
     everything = [*noise, *story.versions]

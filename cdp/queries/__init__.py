@@ -1,6 +1,7 @@
 """The one door out: every number and every profile that anyone shows is a named query here."""
 
 from cdp.queries.fleet import healed, log, objects, people_by_source, run, runs, sources, totals, usual_rate
+from cdp.queries.judged import decisions, events
 from cdp.queries.persons import people, person, resolve_person, why, widest_person
 from cdp.queries.reasons import blocked_keys, bonds, find_records, named, standings, why_not
 from cdp.queries.stored import records, trace
@@ -10,6 +11,8 @@ __all__ = [
     "Row",
     "blocked_keys",
     "bonds",
+    "decisions",
+    "events",
     "find_records",
     "healed",
     "log",

@@ -8,7 +8,7 @@ from sqlmodel import Session
 
 from cdp.db import driver, rows
 from cdp.fields import registered, rules
-from cdp.queries.stream import Row, columns, stream, take_fields
+from cdp.queries.stream import Row, as_uuid, columns, stream, take_fields
 from cdp.survivorship import PRECEDENCE, Verdict, judge
 
 
@@ -51,16 +51,9 @@ def resolve_person(session: Session, wanted: str) -> list[UUID]:
         UNION SELECT m.person_id FROM lead JOIN membership AS m USING (handle)
         ORDER BY person_id
         """,
-        {"wanted": wanted, "uuid": _uuid(wanted), "record_id": wanted.rsplit("_", 1)[-1]},
+        {"wanted": wanted, "uuid": as_uuid(wanted), "record_id": wanted.rsplit("_", 1)[-1]},
     )
     return [row["person_id"] for row in found]
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
 
 
 def person(session: Session, person_id: UUID) -> Row:

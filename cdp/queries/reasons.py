@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlmodel import Session
 
 from cdp.db import driver, rows
-from cdp.queries.stream import Row
+from cdp.queries.stream import Row, as_uuid
 
 EXTERNAL_ID = re.compile(r"sf_(\d+)_[A-Za-z]+_(\w+)")
 
@@ -57,7 +57,8 @@ def find_records(session: Session, wanted: str) -> list[UUID]:
     """The records in any state that an email, a person id, a record's external id or Salesforce id leads to."""
     external = EXTERNAL_ID.fullmatch(wanted)
     source_id, record_id = (int(external[1]), external[2]) if external else (None, wanted)
-    found = rows(driver(session), _FIND, {"wanted": wanted, "source": source_id, "record_id": record_id})
+    words = {"wanted": wanted, "source": source_id, "record_id": record_id, "uuid": as_uuid(wanted)}
+    found = rows(driver(session), _FIND, words)
     return [row["handle"] for row in found]
 
 
@@ -65,10 +66,8 @@ _FIND = """
     SELECT r.handle FROM source AS s CROSS JOIN (VALUES ('Lead'), ('Contact')) AS o(object)
     JOIN record AS r ON r.handle = record_handle(s.org_id, o.object, %(record_id)s)
     WHERE s.id = coalesce(%(source)s, s.id)
-    UNION SELECT m.handle FROM membership AS m
-          WHERE m.person_id = CASE WHEN pg_input_is_valid(%(wanted)s, 'uuid') THEN %(wanted)s::uuid END
-    UNION SELECT r.handle FROM record AS r
-          WHERE r.handle = CASE WHEN pg_input_is_valid(%(wanted)s, 'uuid') THEN %(wanted)s::uuid END
+    UNION SELECT m.handle FROM membership AS m WHERE m.person_id = %(uuid)s
+    UNION SELECT r.handle FROM record AS r WHERE r.handle = %(uuid)s
     UNION SELECT r.handle FROM record AS r WHERE email_key(%(wanted)s) IS NOT NULL
                                              AND email_key(r.email) = email_key(%(wanted)s)
     ORDER BY 1

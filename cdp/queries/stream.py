@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 from psycopg import sql
 from psycopg.rows import dict_row
@@ -28,3 +29,11 @@ def stream(session: Session, query: Statement, parameters: Row) -> Iterator[Row]
     with driver(session).cursor("stream", row_factory=dict_row) as cursor:
         cursor.itersize = 2000
         yield from cursor.execute(query, parameters)
+
+
+def as_uuid(text: str) -> UUID | None:
+    """Return the UUID that a text spells, if it does."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

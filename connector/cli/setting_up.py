@@ -18,7 +18,6 @@ from connector.errors import BadInput
 from connector.hosts import check_url
 from connector.http import session as http_session
 from connector.runtime import Runtime
-from connector.schema import migrate as migrate_schema
 from connector.weblogin import browser_login
 
 SET_UP = "Set up"
@@ -27,6 +26,8 @@ SET_UP = "Set up"
 @app.command(rich_help_panel=SET_UP)
 def migrate(json: Json = False) -> None:
     """Create or upgrade the schema of the database."""
+    from connector.schema import migrate as migrate_schema  # noqa: PLC0415 - Alembic is slow to import
+
     before, after = migrate_schema(Runtime().database_url)
     if json:
         print_json({"before": before, "after": after})

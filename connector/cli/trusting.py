@@ -1,13 +1,30 @@
 """Commands for trusting what people are: the proof, the rules, decisions, erasure, and the feed of changes."""
 
-import typer
+from collections.abc import Callable, Sequence
+from typing import Annotated
+from uuid import UUID
 
-from cdp import verification
-from connector.cli.app import Json, app
-from connector.cli.output import console, print_json, show, table
+import typer
+from sqlmodel import Session
+
+from cdp import decisions, people, queries, rules, verification
+from cdp.db import transaction
+from cdp.errors import NotDecidable
+from cdp.fields import Rules
+from cdp.fields import rules as rules_in_force
+from connector import sources, tracing
+from connector.cli.app import Json, app, source
+from connector.cli.output import console, print_json, print_lines, show, table
+from connector.errors import BadInput, Refused
 from connector.runtime import Runtime
 
 TRUST = "Trust"
+people_ = typer.Typer(help="Decisions about people, which outweigh their emails until undone.", no_args_is_help=True)
+app.add_typer(people_, name="people", rich_help_panel=TRUST)
+
+Records = Annotated[list[str], typer.Argument(help="Salesforce record ids or external ids.", metavar="RECORD...")]
+Reason = Annotated[str, typer.Option("--reason", help="Why, for those who ask later.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only tell what would change, and for whom.")]
 
 
 @app.command(rich_help_panel=TRUST)
@@ -40,3 +57,136 @@ def _show_comparison(found: verification.Comparison, rate: int) -> None:
     )
     lines = [(one.person_id, name, *values) for one in found.examples for name, values in one.columns.items()]
     table(("person", "what", "live", "rebuilt"), lines, title="The first of them")
+
+
+@app.command(rich_help_panel=TRUST)
+def rule(
+    field: Annotated[str, typer.Argument(help="A person field.", metavar="FIELD")],
+    chosen: Annotated[str, typer.Argument(help="most_recent, source_priority, any_true or union.", metavar="RULE")],
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Choose the rule that picks a person field's value."""
+    runtime = Runtime()
+    with transaction(runtime.database_url) as session:
+        changed = rules.with_rule(rules_in_force(session), field, chosen)
+    _put_in_force(runtime, changed, dry_run=dry_run, json=json)
+
+
+@source.command("order")
+def order_(
+    names: Annotated[list[str], typer.Argument(help="Data sources, the most trusted first.", metavar="NAME...")],
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Choose whose values come first where a field's rule is source_priority; the sources not named follow."""
+    runtime = Runtime()
+    with transaction(runtime.database_url) as session:
+        first = [sources.find(session, name).id for name in names]
+        changed = rules.with_source_order(session, rules_in_force(session), [one for one in first if one is not None])
+    _put_in_force(runtime, changed, dry_run=dry_run, json=json)
+
+
+def _put_in_force(runtime: Runtime, changed: Rules, *, dry_run: bool, json: bool) -> None:
+    if dry_run:
+        _show_preview(rules.preview(runtime.database_url, runtime.identity, changed), json=json)
+        return
+    with transaction(runtime.database_url) as session:
+        rules.set_rules(session, changed)
+    if json:
+        print_json({"rules": {one.name: one.rule for one in changed.fields}, "source_order": changed.source_order})
+    else:
+        console.print("Done. The next pass of a worker, or `connector sync --here`, recomputes people.")
+
+
+@people_.command("preview")
+def preview_(json: Json = False) -> None:
+    """Tell what the settings of this environment would make of people, such as another limit or placeholder."""
+    runtime = Runtime()
+    _show_preview(rules.preview(runtime.database_url, runtime.identity), json=json)
+
+
+def _show_preview(found: rules.Preview, *, json: bool) -> None:
+    if json:
+        print_json(found)
+        return
+    console.print(
+        f"Of then {show(found.people)} people {show(found.change)} would differ: {show(found.merge)} made of several "
+        f"people of now, {show(found.split)} of now parted. Nothing was written."
+    )
+    lines = [(one.person_id, name, *values) for one in found.examples for name, values in one.columns.items()]
+    table(("person", "what", "now", "then"), lines, title="Examples")
+
+
+@people_.command("split")
+def split_(records: Records, reason: Reason, json: Json = False) -> None:
+    """Part these records from their person: they, and nobody else, are a person of their own."""
+    _decide(records, lambda session, handles: decisions.split(session, handles, reason), json=json)
+
+
+@people_.command("join")
+def join_(records: Records, reason: Reason, json: Json = False) -> None:
+    """Make one person of these records, whatever their emails."""
+    _decide(records, lambda session, handles: decisions.join(session, handles, reason), json=json)
+
+
+@people_.command("undo")
+def undo_(decision: Annotated[int, typer.Argument(help="Its number.", metavar="ID")], json: Json = False) -> None:
+    """Take a decision back; people are then as if it had never been."""
+
+    def take_back(session: Session, _handles: Sequence[UUID]) -> int:
+        decisions.undo(session, decision)
+        return decision
+
+    _decide([], take_back, json=json)
+
+
+def _decide(records: Sequence[str], take: Callable[[Session, Sequence[UUID]], int], *, json: bool) -> None:
+    runtime = Runtime()
+    try:
+        with transaction(runtime.database_url) as session:
+            number = take(session, [_record(session, one) for one in records])
+    except NotDecidable as error:
+        raise Refused(str(error)) from None
+    people.resolve(runtime.database_url, runtime.identity)
+    with transaction(runtime.database_url) as session:
+        made = next(one for one in queries.decisions(session) if one["decision_id"] == number)
+    if json:
+        print_json(made)
+    else:
+        state = "is undone" if made["undone_at"] else "holds"
+        console.print(f"Decision {number} {state}; people are up to date.")
+
+
+def _record(session: Session, wanted: str) -> UUID:
+    found = queries.find_records(session, tracing.full_id(wanted))
+    if len(found) != 1:
+        known = "no record is" if not found else f"{len(found)} records are"
+        raise BadInput(
+            f"Name one record with '{wanted}': {known} known by it; an external id (sf_…) is never ambiguous."
+        )
+    return found[0]
+
+
+@people_.command("decisions")
+def decisions_(json: Json = False) -> None:
+    """List the decisions about people, newest first."""
+    with transaction(Runtime().database_url) as session:
+        found = queries.decisions(session)
+    if json:
+        print_lines(found)
+    elif not found:
+        console.print("There are no decisions: keys and conversions alone make people.")
+    else:
+        shown = ("decision_id", "kind", "decided_at", "undone_at", "reason", "records")
+        table([name.replace("_", " ") for name in shown], ([row[name] for name in shown] for row in found))
+
+
+@app.command(rich_help_panel=TRUST)
+def events(
+    after: Annotated[int, typer.Option(min=0, help="Number of the last event that is known already.")] = 0,
+    json: Json = False,  # noqa: ARG001 - every command takes it; events are JSON lines anyway
+) -> None:
+    """Print what became of people as JSON lines, in the order of commits, for a copy to follow."""
+    with transaction(Runtime().database_url) as session:
+        print_lines(queries.events(session, after))

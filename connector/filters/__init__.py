@@ -1,18 +1,19 @@
 """What a filter means: a condition tree, read and checked, then asked of an org (SOQL), a batch (SQL) or a row."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from psycopg import sql
 
 from connector.errors import BadInput
 from connector.filters import in_python, to_soql, to_sql
-from connector.filters.admission import Admission, admission
+from connector.filters.admission import EVERYTHING, Admission, admission
 from connector.filters.checks import check
-from connector.filters.logic import Columns, reduce
+from connector.filters.logic import Columns, reduce, settled
 from connector.filters.tree import Node, dump, fields_used, parse, read
 
 __all__ = [
+    "EVERYTHING",
     "Admission",
     "Node",
     "admission",
@@ -26,6 +27,7 @@ __all__ = [
     "parse",
     "predicate",
     "read",
+    "settled",
 ]
 
 MAX_STATEMENT = 80_000  # of the 100,000 characters of a SOQL statement
@@ -57,10 +59,10 @@ def check_length(tree: Node | None, columns: Mapping[str, Columns], now: datetim
             raise BadInput(f"The filter makes a query of {len(text)} characters for {sobject}: shorten its lists.")
 
 
-def in_words(tree: Node | None, columns: Mapping[str, Columns], now: datetime) -> str:
-    """Return in a sentence which objects a filter lets in, and how to include one that it leaves out."""
-    out = [one for one, known in columns.items() if reduce(tree, one, known, now) is False]
-    let_in = [one for one in columns if one not in out]
+def in_words(tree: Node | None, objects: Collection[str]) -> str:
+    """Return in a sentence which of the objects a filter lets in, and how to include one that it leaves out."""
+    out = [one for one in objects if settled(tree, one) is False]
+    let_in = [one for one in objects if one not in out]
     if not out:
         return f"The filter can let in {' and '.join(f'{one}s' for one in let_in)}."
     if not let_in:

@@ -8,7 +8,7 @@ from psycopg import sql
 
 from connector.errors import NeedsAttention
 from connector.filters import to_soql, to_sql
-from connector.filters.logic import Columns, reduce
+from connector.filters.logic import Columns, reduce, settled
 from connector.filters.tree import AnyOf, Node, fields_used
 from connector.objects import PEOPLE
 
@@ -30,6 +30,9 @@ class Admission:
     nothing: bool = False
 
 
+EVERYTHING = Admission()
+
+
 def admission(
     tree: Node | None, sobject: str, columns: Columns, now: datetime, former: tuple[Node | None, ...] = ()
 ) -> Admission:
@@ -40,8 +43,10 @@ def admission(
     Raises:
         NeedsAttention: a field that the filter asks about is gone or hidden.
     """
-    if tree is None or sobject not in PEOPLE:
-        return Admission()
+    if sobject not in PEOPLE or (answer := settled(tree, sobject)) is True:
+        return EVERYTHING
+    if answer is False:
+        return Admission(nothing=True)
     used = fields_used(tree, sobject)
     if lost := [path for path in used if path not in columns]:
         raise NeedsAttention(
@@ -50,8 +55,7 @@ def admission(
             "Give the user read access to the field, or change the filter.",
         )
     rule = reduce(tree, sobject, columns, now)
-    if isinstance(rule, bool):
-        return Admission(nothing=not rule)
+    assert not isinstance(rule, bool)  # noqa: S101 - `settled` has told
     return Admission(used, _narrowing((tree, *former), sobject, columns, now), to_sql.render(rule))
 
 

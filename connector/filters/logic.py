@@ -116,6 +116,26 @@ def _joined(parts: list[Rule | bool], join: type[Both | Either], *, absorbing: b
     return rest[0] if rest else not absorbing
 
 
+def settled(tree: Node | None, sobject: str) -> bool | None:
+    """Tell what a tree says of an object whatever its rows hold: True for all, False for none, None if it depends."""
+    match tree:
+        case None:
+            return True
+        case All():
+            answers = {settled(part, sobject) for part in tree.all}
+            return False if False in answers else None if None in answers else True
+        case AnyOf():
+            answers = {settled(part, sobject) for part in tree.any}
+            return True if True in answers else None if None in answers else False
+        case Not():
+            answer = settled(tree.not_, sobject)
+            return None if answer is None else not answer
+        case Condition() if tree.field == OBJECT:
+            return (sobject in tree.values) is not (tree.op in NEGATIVE)
+        case Condition():
+            return None if tree.field.partition(".")[0] == sobject else False
+
+
 def inverse(rule: Rule | bool) -> Rule | bool:
     """Return the opposite of a rule, with the negation at its tests."""
     match rule:
@@ -142,11 +162,9 @@ def _inverse(rule: Rule) -> Rule:
 
 
 def _condition(condition: Condition, sobject: str, columns: Columns, now: datetime) -> Rule | bool:
-    if condition.field == OBJECT:
-        return (sobject in condition.values) is not (condition.op in NEGATIVE)
-    owner, _, path = condition.field.partition(".")
-    if owner != sobject:
-        return False
+    if (answer := settled(condition, sobject)) is not None:
+        return answer
+    path = condition.field.partition(".")[2]
     made = _TESTS[NEGATIVE.get(condition.op, condition.op)](condition, columns[path], now)
     return inverse(made) if condition.op in NEGATIVE else made
 

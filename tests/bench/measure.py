@@ -17,7 +17,6 @@ class Measured:
 
     rows: int = 0
     size: int = 0
-    job_seconds: float = 0.0
     read: list[float] = field(default_factory=list)
     copy: list[float] = field(default_factory=list)
     ours: list[Took] = field(default_factory=list)
@@ -48,7 +47,7 @@ class Bench:
         base = floor(self.stage)
         counts = self.stage.org.control.org()["counts"]
         self.measured.rows = sum(counts[sobject] for sobject in MAPPINGS)
-        self.measured.size, self.measured.job_seconds = base.size, base.job_seconds
+        self.measured.size = base.size
         with ExitStack() as stack:
             ours = plain = ""
             for number in range(rounds):

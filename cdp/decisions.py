@@ -1,0 +1,98 @@
+"""Decisions about people: facts beside the records, which outweigh the keys until they are undone.
+
+A *split* takes the records it names out of whatever group they would be in: they, and nobody else, are a person of
+their own, whatever their emails and conversions say. A *join* is one more bond between the records it names, as a
+shared email would be. A split outweighs a join; a record that several splits name is with those that the same name.
+"""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlmodel import Session
+
+from cdp.db import driver, rows
+from cdp.errors import NotDecidable
+from cdp.judgements import Decision, DecisionRecord
+
+
+def split(session: Session, handles: Sequence[UUID], reason: str) -> int:
+    """Decide that these records of one person are another person; returns the decision's id.
+
+    Raises:
+        NotDecidable: they are not live records of one person, or they are all it has.
+    """
+    people = _people(session, handles)
+    if None in people or len(people) != 1:
+        raise NotDecidable(
+            "A split names live records of one person, and these are not: see `connector person RECORD`."
+        )
+    [held] = driver(session).execute(
+        "SELECT count(*) FROM membership WHERE person_id = %s", (people.pop(),)
+    ).fetchone() or (0,)
+    if held == len(set(handles)):
+        raise NotDecidable("These are all records of their person: name only those that belong to somebody else.")
+    return _decide(session, "split", handles, reason)
+
+
+def join(session: Session, handles: Sequence[UUID], reason: str) -> int:
+    """Decide that these records are one person; returns the decision's id.
+
+    Raises:
+        NotDecidable: fewer than two live records, or a split keeps one of them apart.
+    """
+    if len(set(handles)) < 2 or None in _people(session, handles):
+        raise NotDecidable("A join names two live records.")
+    splits = rows(
+        driver(session),
+        """
+        SELECT min(d.id) AS id FROM decision AS d JOIN decision_record AS n ON n.decision_id = d.id
+        WHERE d.kind = 'split' AND d.undone_at IS NULL AND n.handle = ANY (%(handles)s)
+        """,
+        {"handles": list(handles)},
+    )[0]
+    if splits["id"] is not None:
+        raise NotDecidable(
+            f"Decision {splits['id']} keeps one of them apart: first `connector people undo {splits['id']}`."
+        )
+    return _decide(session, "join", handles, reason)
+
+
+def undo(session: Session, decision_id: int) -> None:
+    """Take a decision back; people will be as if it had never been.
+
+    Raises:
+        NotDecidable: there is no such decision, or it is undone already.
+    """
+    undone = driver(session).execute(
+        "UPDATE decision SET undone_at = now() WHERE id = %s AND undone_at IS NULL", (decision_id,)
+    )
+    if not undone.rowcount:
+        raise NotDecidable(f"There is no decision {decision_id} in force: see `connector people decisions`.")
+    _queue(session, decision_id)
+
+
+def _people(session: Session, handles: Sequence[UUID]) -> set[UUID | None]:
+    found = rows(
+        driver(session),
+        "SELECT m.person_id FROM unnest(%(handles)s::uuid[]) AS n(handle) LEFT JOIN membership AS m USING (handle)",
+        {"handles": list(handles)},
+    )
+    return {row["person_id"] for row in found}
+
+
+def _decide(session: Session, kind: str, handles: Sequence[UUID], reason: str) -> int:
+    decision = Decision(kind=kind, reason=reason)
+    session.add(decision)
+    session.flush()
+    assert decision.id is not None  # noqa: S101 - the flush has set it
+    session.add_all(DecisionRecord(decision_id=decision.id, handle=handle) for handle in set(handles))
+    session.flush()
+    _queue(session, decision.id)
+    return decision.id
+
+
+def _queue(session: Session, decision_id: int) -> None:
+    driver(session).execute(
+        "INSERT INTO touched (handle, cause) SELECT handle, 'decision' FROM decision_record WHERE decision_id = %s",
+        (decision_id,),
+    )
