@@ -25,5 +25,9 @@ class Unsettled(CdpError):
     """People have not been brought up to date with the configuration yet."""
 
 
+class ErasureKeyMissing(CdpError):
+    """Tombstones cannot be read, so it cannot be told what must not be stored."""
+
+
 class NotDecidable(CdpError):
     """A decision about people cannot be taken, or taken back, as things are."""

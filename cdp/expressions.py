@@ -7,6 +7,7 @@ from psycopg import sql
 from cdp.fields import TYPES
 from cdp.records import Consent, Layout
 
+ERASED = sql.Identifier("is erased")
 LEFT_OUT = sql.Identifier("left out")  # no CSV column is called so: names have no spaces
 
 
@@ -24,7 +25,9 @@ def record_values(layout: Layout) -> dict[str, sql.Composable]:
 def _fixed_values(cell: Mapping[str, sql.Identifier], *, filtering: bool) -> dict[str, sql.Composable]:
     left = sql.SQL("WHEN {} THEN 'filtered' ").format(LEFT_OUT) if filtering else sql.SQL("")
     values: dict[str, sql.Composable] = {
-        "state": sql.SQL("CASE WHEN {}::boolean THEN 'deleted' {}ELSE 'live' END").format(cell["is_deleted"], left),
+        "state": sql.SQL("CASE WHEN {} THEN 'erased' WHEN {}::boolean THEN 'deleted' {}ELSE 'live' END").format(
+            ERASED, cell["is_deleted"], left
+        ),
         "rank": _rank(cell.get("is_converted")),
     }
     for name in ("created_at", "modified_at", "version_at"):

@@ -10,7 +10,8 @@ from psycopg import sql
 from sqlmodel import Session
 
 from cdp.db import driver, rows
-from cdp.expressions import LEFT_OUT, record_values
+from cdp.erasure import forget_erased
+from cdp.expressions import ERASED, LEFT_OUT, record_values
 from cdp.fields import TYPES
 from cdp.records import FIXED, REQUIRED, Batch, Layout, Outcome
 
@@ -29,6 +30,7 @@ def store(session: Session, batch: Batch) -> Outcome:
     _create_stage(session, batch.layout)
     quarantined = _stage(session, batch)
     _leave_out(session, batch.layout)
+    forget_erased(session, batch)
     try:
         with session.begin_nested():
             outcome = _merge(session, batch)
@@ -42,6 +44,7 @@ def _create_stage(session: Session, layout: Layout) -> None:
     columns = sql.SQL(", ").join(
         [
             *(sql.SQL("{} text").format(sql.Identifier(name)) for name in layout.columns),
+            sql.SQL("{} boolean").format(ERASED),
             *([sql.SQL("{} boolean").format(LEFT_OUT)] if layout.admitted else []),
         ]
     )

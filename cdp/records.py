@@ -70,7 +70,7 @@ class Batch:
 
     `rank` is the object's place when values tie (see `models.Record`); a converted record stands one behind.
     `chunks` may be called again: each call gives the same CSV from its start, without a header, every value quoted, an
-    empty one meaning null.
+    empty one meaning null. `erasure_keys` recognise what was erased (32 bytes each).
     """
 
     source_id: int
@@ -80,6 +80,7 @@ class Batch:
     layout: Layout
     read_at: datetime
     chunks: Callable[[], Iterable[bytes]]
+    erasure_keys: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True)

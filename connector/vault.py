@@ -27,6 +27,7 @@ MAKE_A_KEY = 'python -c "import base64, os; print(base64.urlsafe_b64encode(os.ur
 class _Key(NamedTuple):
     header: bytes
     cipher: AESGCM
+    erasure: bytes
 
 
 class Vault:
@@ -43,7 +44,7 @@ class Vault:
 
     def seal(self, data: bytes, context: str) -> bytes:
         """Encrypt under the first key, bound to `context`, which names the one row that may hold the token."""
-        header, cipher = self._keys[0]
+        header, cipher, _ = self._keys[0]
         nonce = secrets.token_bytes(NONCE_BYTES)
         return header + nonce + cipher.encrypt(nonce, data, _bound(header, context))
 
@@ -72,6 +73,11 @@ class Vault:
             "A stored secret was altered or belongs to another row, so it is not used.",
             "Reauthenticate the source with fresh credentials.",
         )
+
+    @property
+    def erasure_keys(self) -> tuple[bytes, ...]:
+        """Keys of 32 bytes for the tombstones of erased people, one derived from each key, the current one first."""
+        return tuple(key.erasure for key in self._keys)
 
     def is_current(self, token: bytes) -> bool:
         """Tell whether the token is under the first key; one that is not should be opened and sealed anew."""
@@ -137,7 +143,7 @@ def _read_key(text: str) -> _Key:
     if len(raw) != 32 or base64.urlsafe_b64encode(raw).decode() != text:
         raise BadInput(f"An encryption key is not urlsafe base64 of 32 bytes: make one with {MAKE_A_KEY}.")
     key_id = hashlib.sha256(b"connector key id" + raw).digest()[:KEY_ID_BYTES]
-    return _Key(VERSION + key_id, AESGCM(raw))
+    return _Key(VERSION + key_id, AESGCM(raw), hashlib.sha256(b"connector erasure" + raw).digest())
 
 
 def _bound(header: bytes, context: str) -> bytes:

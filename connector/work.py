@@ -85,6 +85,7 @@ class Work:
             layout=plan.layout,
             read_at=read_at,
             chunks=chunks,
+            erasure_keys=self.runtime.vault.erasure_keys,
         )
         outcome = ingest.store(database, batch)
         self.lease.note(database, plan.sobject.name, outcome, expected)

@@ -135,8 +135,8 @@ def test_a_key_over_the_limit_merges_nobody_until_it_is_below_again(world: World
     for holder in holders:
         world.change(holder)
     assert not world.together(*holders[:2])
-    world.change(replace(holders[0], is_deleted=True))
-    world.change(replace(holders[1], email=None))
+    world.change(replace(holders[0], email=None))
+    world.change(replace(holders[1], is_deleted=True))
     assert world.together(*holders[2:])
     world.change(holders[1])
     assert not world.together(*holders[2:])
@@ -164,7 +164,7 @@ BY_PRECEDENCE = (
 )
 
 
-@pytest.mark.parametrize(("winner", "loser"), pairwise(BY_PRECEDENCE))
+@pytest.mark.parametrize(("winner", "loser"), list(pairwise(BY_PRECEDENCE)))
 def test_ties_go_by_kind_then_org_then_id(world: World, winner: Record, loser: Record) -> None:
     world.change(
         replace(loser, email=ANN.email, values={"company": "Lost"}),
@@ -178,6 +178,28 @@ def test_fields_of_different_rules_do_not_disturb_one_another(world: World) -> N
     bob = replace(BOB, email=ANN.email, values={"company": "Newer", "title": "Second source"})
     world.change(replace(ANN, values={"company": "Older", "title": "First source"}))
     world.change(bob)
+
+
+def test_a_changed_value_shows_in_its_person_only(world: World) -> None:
+    bob = replace(BOB, email=ANN.email)
+    world.change(ANN, bob)
+    world.change(replace(bob, values={"company": "Changed"}))
+
+
+def test_within_the_first_source_the_newest_value_wins(world: World) -> None:
+    world.change(replace(ANN, record_id=IDS["Lead"].format(9), values={"title": "Newer"}, email=BOB.email))
+    world.change(replace(ANN, values={"title": "Newest"}, email=BOB.email))
+    world.change(replace(BOB, values={"title": "Of another source"}))
+    assert world.cdp.query("SELECT title FROM person WHERE email = 'bob@acme.com'") == [{"title": "Newest"}]
+
+
+def test_a_change_that_does_not_show_writes_no_person(world: World) -> None:
+    lost = replace(ANN, email=BOB.email, version_at=BEGINNING + HOUR, modified_at=BEGINNING - HOUR)
+    world.change(BOB)
+    world.cdp.deliver([lost])
+    world.cdp.resolve(RULES)
+    world.cdp.deliver([replace(lost, version_at=BEGINNING + 2 * HOUR, values={"company": "Lost as well"})])
+    assert world.cdp.resolve(RULES) == Resolution(touched=1, written=0, removed=0)
 
 
 @pytest.mark.xfail(

@@ -4,6 +4,7 @@ import csv
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import IO, Annotated, Any
@@ -182,6 +183,28 @@ def trace(
     for answer in found:
         where = f"{answer['source']} {answer['object']} " if "source" in answer else ""
         console.print(f"{where}{answer['record_id']}: {answer['fate']}", markup=False)
+
+
+@app.command(rich_help_panel=LOOK)
+def health(
+    name: Annotated[str | None, typer.Argument(help="Name or id of one data source; all of them otherwise.")] = None,
+    json: Json = False,
+) -> None:
+    """Check the sources: what was found, and what to do about it."""
+    from connector.health import health as check  # noqa: PLC0415 - only this command asks so much
+
+    runtime = Runtime()
+    with transaction(runtime.database_url) as session:
+        wanted = sources.find(session, name).id if name else None
+        rows = [row for row in queries.sources(session) if wanted in (None, row["source_id"])]
+    found = [(row["name"], one) for row in rows for one in check(runtime, row["source_id"])]
+    if json:
+        print_lines({"source": source, **asdict(one)} for source, one in found)
+    else:
+        table(
+            ("source", "check", "", "finding", "remedy"),
+            ((source, one.check, one.status, one.finding, one.remedy) for source, one in found),
+        )
 
 
 @app.command(rich_help_panel=LOOK)

@@ -7,7 +7,7 @@ from uuid import UUID
 import typer
 from sqlmodel import Session
 
-from cdp import decisions, people, queries, rules, verification
+from cdp import decisions, erasure, people, queries, rules, verification
 from cdp.db import transaction
 from cdp.errors import NotDecidable
 from cdp.fields import Rules
@@ -190,3 +190,39 @@ def events(
     """Print what became of people as JSON lines, in the order of commits, for a copy to follow."""
     with transaction(Runtime().database_url) as session:
         print_lines(queries.events(session, after))
+
+
+@app.command(rich_help_panel=TRUST)
+def erase(
+    wanted: Annotated[str, typer.Argument(help="Email, person id, or Salesforce record id.", metavar="EMAIL|ID")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    json: Json = False,
+) -> None:
+    """Forget a person for good: all values go, and nothing personal of these records and emails is stored again."""
+    runtime = Runtime()
+    people.resolve(runtime.database_url, runtime.identity)
+    with transaction(runtime.database_url) as session:
+        person_id = _only_person(session, wanted)
+        found = erasure.find(session, person_id)
+    emails = ", ".join(found.emails) or "no email of its own"
+    if not yes:
+        typer.confirm(
+            f"Erase person {person_id} for good: {len(found.handles)} records, {emails}?", abort=True, err=True
+        )
+    with transaction(runtime.database_url) as session:
+        found = erasure.erase(session, person_id, runtime.vault.erasure_keys)
+    people.resolve(runtime.database_url, runtime.identity)
+    if json:
+        print_json({"person_id": person_id, "records": len(found.handles), "emails": len(found.emails)})
+    else:
+        console.print(f"Erased: {len(found.handles)} records hold no value of this person any more.")
+
+
+def _only_person(session: Session, wanted: str) -> UUID:
+    found = queries.resolve_person(session, tracing.full_id(wanted))
+    if not found:
+        raise BadInput(f"Nobody is known by '{wanted}': try an email, a person id or a Salesforce record id.")
+    if len(found) > 1:
+        some = ", ".join(map(str, found[:5]))
+        raise Refused(f"{len(found)} people are known by '{wanted}': erase one by its id ({some}).")
+    return found[0]

@@ -1,7 +1,7 @@
 """Mapping fields: what is shown, what a change does, and each refusal in its words."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -9,6 +9,8 @@ import pytest
 from connector.simulator.schema import make_field
 from tests.choosing.conftest import Command
 from tests.connector.conftest import Site
+
+SHAPE = 'a mapping is {"Lead": {"Company": {"to": "company", "rule": "most_recent"}}}'
 
 
 def lines(text: str) -> list[dict[str, Any]]:
@@ -62,8 +64,9 @@ def test_a_field_is_mapped_in_any_case_and_fills_from_future_changes(peopled: Si
     kept = peopled.source().mapping["Lead"]["Tier__c"]
     assert (kept["to"], kept["rule"]) == ("tier", "most_recent")
     assert datetime.fromisoformat(kept["mapped_at"]) <= datetime.now(UTC)
-    peopled.sync()
     org = peopled.orgs["acme"]
+    org.clock.advance(timedelta(hours=1))
+    peopled.sync()
     edited = next(iter(org.snapshot("Lead")))
     org.update("Lead", edited, {"Title": "CEO", "Tier__c": "gold"})
     peopled.sync()
@@ -165,16 +168,18 @@ def test_a_field_that_cannot_be_mapped_is_refused(
 @pytest.mark.parametrize(
     ("document", "sentence"),
     [
-        ([], 'The mapping cannot be used: a mapping is {"Lead": {"Company": {"to": "company", "rule": "most_recent"}}}.'),
+        ([], f"The mapping cannot be used: {SHAPE}."),
         ({"Leed": {}}, "There is no object 'Leed' to map: map Lead and Contact."),
         (
             {"Lead": {"Company": "company"}},
-            'The mapping of Lead.Company cannot be used: a mapping is {"Lead": {"Company": {"to": "company", "rule": '
-            '"most_recent"}}}.',
+            f"The mapping of Lead.Company cannot be used: {SHAPE}.",
         ),
-        ({"Lead": {"Company": {"to": "company", "rule": 1}}}, "The rule of Lead.Company is a word, such as most_recent."),
+        (
+            {"Lead": {"Company": {"to": "company", "rule": 1}}},
+            "The rule of Lead.Company is a word, such as most_recent.",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_mapping_file_of_another_shape_is_refused(
     peopled: Site, command: Command, document: Any, sentence: str
 ) -> None:
