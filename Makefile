@@ -42,6 +42,8 @@ bench: $(STAMP) ## measure against raw COPY and a plain script
 lock: $(STAMP) ## resolve the dependencies anew (hashes, no download addresses)
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-annotate --no-header --extra embedded --group dev --output-file requirements.lock pyproject.toml
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.13 --generate-hashes --no-emit-index-url \
+	  --no-annotate --no-header --output-file docker/requirements.lock pyproject.toml
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) .connector .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache reports
