@@ -62,8 +62,9 @@ _COMPARE = """
     WITH now AS (SELECT DISTINCT record_id FROM matching),
     here AS (SELECT record_id, state FROM record
              WHERE source_id = %(source)s AND object = %(object)s AND state IN ('live', 'erased')),
-    enter AS (SELECT record_id FROM now WHERE record_id NOT IN (SELECT record_id FROM here)),
-    leave AS (SELECT record_id FROM here WHERE state = 'live' AND record_id NOT IN (SELECT record_id FROM now))
+    enter AS (SELECT record_id FROM now WHERE NOT EXISTS (SELECT FROM here WHERE here.record_id = now.record_id)),
+    leave AS (SELECT record_id FROM here
+              WHERE state = 'live' AND NOT EXISTS (SELECT FROM now WHERE now.record_id = here.record_id))
     SELECT (SELECT count(*) FROM now) AS match,
            (SELECT count(*) FROM enter) AS enter, (SELECT count(*) FROM leave) AS leave,
            (SELECT array_agg(record_id) FROM (SELECT * FROM enter ORDER BY 1 LIMIT %(examples)s) AS e) AS entering,

@@ -16,6 +16,7 @@ from cdp.fields import TYPES
 from cdp.records import FIXED, REQUIRED, Batch, Layout, Outcome
 
 STAGE = sql.Identifier("stage")
+PAGE_LOCK = 0x0C_DC  # first half of the advisory lock of a source's pages; the second is its id
 csv.field_size_limit(4 * 131_072)
 
 
@@ -31,6 +32,7 @@ def store(session: Session, batch: Batch) -> Outcome:
     quarantined = _stage(session, batch)
     _leave_out(session, batch.layout)
     forget_erased(session, batch)
+    _take_turn(session, batch)
     try:
         with session.begin_nested():
             outcome = _merge(session, batch)
@@ -38,6 +40,11 @@ def store(session: Session, batch: Batch) -> Outcome:
         quarantined += _set_aside_invalid(session, batch)
         outcome = _merge(session, batch)
     return outcome + Outcome(read=quarantined, quarantined=quarantined)
+
+
+def _take_turn(session: Session, batch: Batch) -> None:
+    """Let one page of a source be laid over the records at a time: two that bring the same new record would collide."""
+    driver(session).execute("SELECT pg_advisory_xact_lock(%s, %s)", (PAGE_LOCK, batch.source_id))
 
 
 def _create_stage(session: Session, layout: Layout) -> None:

@@ -16,7 +16,7 @@ from cdp.verification import Difference, compare_people, leave_out_pending, rebu
 
 @dataclass(frozen=True)
 class Preview:
-    """What people would become by other rules, in people: `change` counts all that would differ, however."""
+    """What people would become by other rules, in people: `change` counts those new, gone or with another value."""
 
     people: int
     change: int

@@ -60,8 +60,12 @@ def keep_staged(session: Session, run_id: int, sobject: str, layout: Layout) -> 
     driver(session).execute(statement, {"run": run_id, "object": sobject})
 
 
-def differences(session: Session, run_id: int, source_id: int, sobject: str) -> list[Difference]:
+def differences(
+    session: Session, run_id: int, source_id: int, sobject: str, *, narrowed: bool = False
+) -> list[Difference]:
     """Compare what the sweep saw with what is stored; rows in quarantine differ by definition.
+
+    A narrowed sweep saw only what matches the source's filter: that filtered records are absent is no difference then.
 
     A record changed since it was seen is newer here than there, and no difference.
     """
@@ -81,12 +85,12 @@ def differences(session: Session, run_id: int, source_id: int, sobject: str) -> 
             there.version_at = here.version_at AND there.is_deleted <> (here.state IN ('deleted', 'gone'))))
         UNION ALL
         SELECT record_id, 'phantom' FROM here LEFT JOIN there USING (record_id)
-        WHERE there.record_id IS NULL AND here.state IN ('live', 'filtered')
+        WHERE there.record_id IS NULL AND (here.state = 'live' OR (here.state = 'filtered' AND NOT %(narrowed)s))
         UNION ALL
         SELECT record_id, 'quarantined' FROM quarantine WHERE source_id = %(source)s AND object = %(object)s
         ORDER BY 2, 1
         """,
-        {"run": run_id, "source": source_id, "object": sobject},
+        {"run": run_id, "source": source_id, "object": sobject, "narrowed": narrowed},
     )
     return [Difference(**row) for row in found]
 

@@ -86,13 +86,13 @@ def _fill_object(work: Work, sobject: str, fields: Sequence[str]) -> None:
     progress = _progress(work, sobject)
     if progress.get("done"):
         return
-    whole, _drift = work.plan(PEOPLE[sobject])
+    whole, _drift = work.plan(PEOPLE[sobject], work.selection(PEOPLE[sobject]))
     plan = _narrowed(whole, fields)
     reading = Reading(
         client=work.client,
         sobject=sobject,
         fields=plan.fields,
-        part=Pass("backfill", plan.layout.fixed["version_at"], ""),
+        part=Pass("backfill", plan.layout.fixed["version_at"], whole.condition),
         bulk_threshold=work.runtime.settings.bulk_threshold,
         counted=True,
     )

@@ -1,9 +1,9 @@
 """What an admin has chosen for a source: who may change it when, and which filter is and was in force."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from sqlmodel import Session, col, select
 
@@ -11,7 +11,7 @@ from cdp.db import driver, rows, transaction
 from cdp.models import Source, SourceFilter
 from connector import filters, sources
 from connector.errors import ObjectUnavailable, Refused
-from connector.filters import Node
+from connector.filters import Node, Past
 from connector.objects import PEOPLE
 from connector.paths import Column, Describes
 from connector.runtime import Runtime
@@ -25,18 +25,23 @@ class Selection:
 
     `former` are the filters that stored records came in under and that no complete read has replaced since; while there
     are any, the object must be read again (`pending`). `stored` tells whether there are any records;
-    `version` is that of the filter, 0 before the first.
+    `version` is that of the filter, 0 before the first; `read_to` is how far the object has been read.
     """
 
     tree: Node | None
     former: tuple[Node | None, ...] = ()
     stored: bool = False
     version: int = 0
+    read_to: datetime | None = None
 
     @property
     def pending(self) -> bool:
         """Tell whether the filter in force has not been applied to all stored records yet."""
         return bool(self.former)
+
+    def past(self, overlap: timedelta) -> Past:
+        """Return what a complete read must see besides; changes since so long before `read_to`, as in a poll."""
+        return Past(self.former, self.read_to - overlap if self.stored and self.read_to else None)
 
 
 @contextmanager
@@ -111,30 +116,36 @@ def current(database: Session, source_id: int) -> Node | None:
 def selection(database: Session, source_id: int, sobject: str) -> Selection:
     """Return the filter in force for an object, and those that its stored records may have come in under."""
     kept = versions(database, source_id)
-    read_whole, stored = _reading(database, source_id, sobject)
-    tree = filters.read(kept[0].tree) if kept else None
-    if not kept or not stored or (read_whole is not None and read_whole >= kept[0].created_at):
-        return Selection(tree, (), stored, kept[0].version if kept else 0)
-    replaced = [version for version in kept[1:] if read_whole is None or version.created_at > read_whole]
-    base = next((version for version in kept[1:] if version not in replaced), None)
-    former = [*replaced, base] if base else [*replaced, None]
+    found = rows(driver(database), _READING, {"source": source_id, "object": sobject})[0]
+    former = _former(kept, found["read_whole"], found["read_to"]) if kept and found["stored"] else ()
     return Selection(
-        tree, tuple(filters.read(version.tree) if version else None for version in former), stored, kept[0].version
+        tree=filters.read(kept[0].tree) if kept else None,
+        former=tuple(filters.read(version.tree) if version else None for version in former),
+        stored=found["stored"],
+        version=kept[0].version if kept else 0,
+        read_to=found["read_to"],
     )
 
 
-def _reading(database: Session, source_id: int, sobject: str) -> tuple[datetime | None, bool]:
-    """Return when the run began that last read the object completely, and whether any of its records is stored."""
-    found = rows(
-        driver(database),
-        """
-        SELECT (SELECT max(r.started_at) FROM read_window AS w JOIN run AS r ON r.id = w.run_id
-                WHERE w.source_id = %(source)s AND w.object = %(object)s AND w.lo IS NULL) AS read_whole,
-               EXISTS (SELECT FROM record WHERE source_id = %(source)s AND object = %(object)s) AS stored
-        """,
-        {"source": source_id, "object": sobject},
-    )[0]
-    return found["read_whole"], found["stored"]
+# When the run began that last read the object completely, how far it is read, and whether any record is stored.
+_READING = """
+    SELECT (SELECT max(r.started_at) FROM read_window AS w JOIN run AS r ON r.id = w.run_id
+            WHERE w.source_id = %(source)s AND w.object = %(object)s AND w.lo IS NULL) AS read_whole,
+           (SELECT closed_to FROM cursor WHERE source_id = %(source)s AND object = %(object)s) AS read_to,
+           EXISTS (SELECT FROM record WHERE source_id = %(source)s AND object = %(object)s) AS stored
+"""
+
+
+def _former(
+    kept: Sequence[SourceFilter], read_whole: datetime | None, read_to: datetime | None
+) -> Sequence[SourceFilter | None]:
+    """Return the filters since the last complete read, and the one it was made under; None stands for no filter."""
+    if read_whole is None or read_to is None:
+        return [*kept[1:], None]
+    if read_whole >= kept[0].created_at:
+        return ()
+    since = [version for version in kept[1:] if version.created_at > read_whole]
+    return [*since, next((version for version in kept[1:] if version.created_at <= read_whole), None)]
 
 
 def check_filter(known: Describes, tree: Node | None) -> tuple[Node | None, str]:

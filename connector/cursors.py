@@ -54,15 +54,15 @@ class Pass:
     condition: str
 
 
-def passes(window: Window, *, cursor_field: str, has_system_stamp: bool) -> tuple[Pass, ...]:
-    """Return the queries that together see every change of a window.
+def passes(window: Window, *, cursor_field: str, has_system_stamp: bool, condition: str = "") -> tuple[Pass, ...]:
+    """Return the queries that together see every change of a window; `condition` narrows one from the beginning.
 
     Automation, deletion and system work may move SystemModstamp and leave LastModifiedDate alone (Help 000387261): the
     second pass, the drift poll, reads just those rows. SystemModstamp as the cursor sees both in one pass, and the
     first window reads everything anyway.
     """
     field = cursor_field if has_system_stamp else LAST_MODIFIED
-    main = Pass("main", field, _span(field, window))
+    main = Pass("main", field, soql.both(_span(field, window), condition if window.lo is None else ""))
     if window.lo is None or field == SYSTEM_STAMP or not has_system_stamp:
         return (main,)
     drifted = soql.both(_span(SYSTEM_STAMP, window), soql.before(LAST_MODIFIED, window.lo))

@@ -10,7 +10,7 @@ from cdp.db import transaction
 from cdp.models import Run
 from connector import runs
 from connector.cursors import Window
-from connector.fetching import fetch
+from connector.fetching import fetch, mark_absent
 from connector.transform import Plan
 from connector.work import Work
 
@@ -45,7 +45,7 @@ def _look_again(work: Work, plan: Plan, record_ids: Sequence[str]) -> None:
     with transaction(work.runtime.database_url) as database:
         doubtful = sweeps.stored_live(database, work.lease.source_id, plan.sobject.name, record_ids)
     if doubtful:
-        fetch(work, plan, doubtful)
+        mark_absent(work, plan, set(doubtful) - fetch(work, plan, doubtful))
 
 
 def _force_resync(work: Work, name: str, reason: str) -> str:

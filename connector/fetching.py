@@ -1,10 +1,11 @@
 """Reading given records by their ids, to see what has become of them, and storing what is found."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from cdp import sweeps
 from cdp.db import transaction
+from cdp.records import Outcome
 from connector import soql, transform
 from connector.errors import SalesforceError
 from connector.transform import Plan
@@ -16,10 +17,7 @@ ID_BYTES = 30  # an id in quotes with its comma, as the URI encodes them
 
 
 def fetch(work: Work, plan: Plan, record_ids: Sequence[str]) -> set[str]:
-    """Read records by id, live or in the recycle bin, store them, and return the ids that Salesforce still knows.
-
-    What it does not know any more is marked as gone.
-    """
+    """Read records by id, live or in the recycle bin, store them, and return the ids that Salesforce still knows."""
     known: set[str] = set()
     for chunk in _chunks(plan, sorted(record_ids)):
         known |= _fetch_chunk(work, plan, chunk)
@@ -48,9 +46,15 @@ def _fetch_chunk(work: Work, plan: Plan, record_ids: Sequence[str]) -> set[str]:
     rows = transform.csv_rows(plan.fields, records)
     with transaction(work.runtime.database_url) as database:
         work.store(database, plan, lambda: (rows,), read_at)
-        absent = sorted(set(record_ids) - known)
-        sweeps.mark_gone(database, work.lease.source_id, plan.sobject.name, absent, read_at)
     return known
+
+
+def mark_absent(work: Work, plan: Plan, record_ids: Collection[str]) -> None:
+    """Mark records as gone that `fetch` has just looked for in vain."""
+    with transaction(work.runtime.database_url) as database:
+        read_at = work.client.observed.server_time
+        sweeps.mark_gone(database, work.lease.source_id, plan.sobject.name, sorted(record_ids), read_at)
+        work.lease.note(database, plan.sobject.name, Outcome())
 
 
 def _query(work: Work, plan: Plan, record_ids: Sequence[str]) -> list[dict[str, Any]]:

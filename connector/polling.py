@@ -11,10 +11,11 @@ from typing import Any, TypeVar
 import structlog
 from sqlmodel import Session, col, select
 
+from cdp import clearing
 from cdp.db import transaction
 from cdp.models import Cursor, Finding, ReadWindow
 from cdp.records import Outcome
-from connector import deletions, findings
+from connector import deletions, filters, findings
 from connector.cursors import SYSTEM_STAMP, Pass, Window, next_window, passes
 from connector.errors import (
     DailyLimitReached,
@@ -98,20 +99,37 @@ def _with_access(work: Work, sobject: SalesforceObject, action: Callable[[], T])
 
 
 def _begin(work: Work, sobject: SalesforceObject) -> Begun | None:
-    """Decide what to read next; None when a resync has read the object already."""
-    plan, drift = work.plan(sobject)
+    """Decide what to read next; None when a resync has read the object already, or the filter lets none of it in.
+
+    An object that the filter leaves out costs no call: what is stored of it leaves the filter here.
+    """
+    selection = work.selection(sobject)
+    if filters.settled(selection.tree, sobject.name) is False:
+        _leave_out(work, sobject)
+        return None
+    plan, drift = work.plan(sobject, selection)
     cursor = _cursor(work, sobject)
     if work.lease.kind == "resync" and _closed_in_this_run(work, sobject):
         return None
     checkpoint = _usable(cursor.checkpoint, plan)
     window = _resumed_window(checkpoint) if checkpoint else _next_window(work, cursor)
     gap = deletions.settle(work, plan, window, cursor.closed_to)
-    if gap or (not checkpoint and (drift.reread or work.lease.kind == "resync")):
+    everything = drift.reread or selection.pending or work.lease.kind == "resync"
+    if gap or (not checkpoint and everything):
         checkpoint, window = None, Window(None, window.hi)
     if checkpoint is None:
         checkpoint = _first_checkpoint(work, plan, window)
         _keep(work, sobject, checkpoint)
     return Begun(plan, window, checkpoint)
+
+
+def _leave_out(work: Work, sobject: SalesforceObject) -> None:
+    while True:
+        with transaction(work.runtime.database_url) as database:
+            left = clearing.leave_out(database, work.source.key, sobject.name)
+            work.lease.note(database, sobject.name, Outcome(written=left))
+        if not left:
+            return
 
 
 def _first_checkpoint(work: Work, plan: Plan, window: Window) -> Checkpoint:
@@ -188,7 +206,12 @@ def _read_passes(work: Work, plan: Plan, window: Window, checkpoint: Checkpoint 
 
 
 def _passes(work: Work, plan: Plan, window: Window) -> tuple[Pass, ...]:
-    return passes(window, cursor_field=work.source.cursor_field, has_system_stamp=SYSTEM_STAMP in plan.fields)
+    return passes(
+        window,
+        cursor_field=work.source.cursor_field,
+        has_system_stamp=SYSTEM_STAMP in plan.fields,
+        condition=plan.condition,
+    )
 
 
 def _reading(work: Work, plan: Plan, window: Window, part: Pass) -> Reading:
@@ -205,8 +228,9 @@ def _cursor(work: Work, sobject: SalesforceObject) -> Cursor:
 
 
 def _usable(checkpoint: dict[str, Any] | None, plan: Plan) -> dict[str, Any] | None:
-    """A checkpoint holds only for the query it was made in: other fields are another query."""
-    return checkpoint if checkpoint and checkpoint["fields"] == list(plan.fields) else None
+    """A checkpoint holds only for the query it was made in: other fields or another filter are another query."""
+    query = [list(plan.fields), plan.filter]
+    return checkpoint if checkpoint and [checkpoint["fields"], checkpoint["filter"]] == query else None
 
 
 def _resumed_window(checkpoint: dict[str, Any]) -> Window:
@@ -245,6 +269,7 @@ def _checkpoint(step: Step, part: Pass, page: Checkpoint | None) -> Checkpoint:
         "pass": part.name,
         "page": page,
         "fields": list(step.plan.fields),
+        "filter": step.plan.filter,
         "lo": window.lo.isoformat() if window.lo else None,
         "hi": window.hi.isoformat(),
         "bounded": window.bounded,

@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlmodel import Session
@@ -15,7 +15,7 @@ from connector import choosing, filters, soql, sources
 from connector.backfilling import BULK_OVERHEAD, REST_PAGE, USUAL_RATE
 from connector.client import OrgClient
 from connector.cursors import SYSTEM_STAMP, Pass
-from connector.filters import Admission, Node
+from connector.filters import Admission, Node, Past
 from connector.filters.logic import Columns
 from connector.pages import BULK_PAGE, Reading, pages
 from connector.paths import Describes
@@ -73,13 +73,14 @@ class _Look:
     tree: Node | None
     threshold: int
     rate: float | None
+    overlap: timedelta
 
     @property
     def now(self) -> datetime:
         return self.client.observed.server_time
 
-    def admission(self, former: tuple[Node | None, ...] = ()) -> Admission:
-        return filters.admission(self.tree, self.sobject, self.columns, self.now, former)
+    def admission(self, past: Past) -> Admission:
+        return filters.admission(self.tree, self.sobject, self.columns, self.now, past)
 
 
 def preview(runtime: Runtime, name: str, tree: Node | None) -> Preview:
@@ -94,8 +95,9 @@ def preview(runtime: Runtime, name: str, tree: Node | None) -> Preview:
     client = sources.open_org(runtime, source.key)
     known = Describes(client.describe)
     checked, sentence = choosing.check_filter(known, tree)
+    overlap = timedelta(seconds=runtime.settings.poll_overlap)
     looks = [
-        _Look(client, source, sobject, columns, checked, runtime.settings.bulk_threshold, rate)
+        _Look(client, source, sobject, columns, checked, runtime.settings.bulk_threshold, rate, overlap)
         for sobject, columns in choosing.visible(known, checked).items()
     ]
     found = tuple(_preview_object(runtime, look) for look in looks)
@@ -124,7 +126,7 @@ def _preview_object(runtime: Runtime, look: _Look) -> ObjectPreview:
 
 def _compared(database: Session, look: _Look) -> comparing.Comparison:
     comparing.create_workspace(database)
-    admission = look.admission()
+    admission = look.admission(Past())
     if not admission.nothing:
         reading = Reading(
             client=look.client,
@@ -142,7 +144,10 @@ def _compared(database: Session, look: _Look) -> comparing.Comparison:
 def _rows_to_read(look: _Look, selection: choosing.Selection) -> int:
     """Return how many rows applying would read: what is let in, and what was let in by the filter it replaces."""
     unchanged = look.tree == selection.tree and not selection.pending
-    admission = look.admission((selection.tree, *selection.former) if selection.stored else ())
+    past = selection.past(look.overlap)
+    if selection.stored:
+        past = replace(past, former=(selection.tree, *past.former))
+    admission = look.admission(past)
     if unchanged or admission.nothing:
         return 0
     return look.client.count(look.sobject, admission.condition)

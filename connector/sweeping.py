@@ -9,9 +9,10 @@ from cdp.db import transaction
 from cdp.models import Run
 from cdp.records import Outcome
 from cdp.sweeps import Difference
+from connector import filters
 from connector.cursors import Pass
 from connector.errors import NeedsAttention, ObjectUnavailable
-from connector.fetching import fetch
+from connector.fetching import fetch, mark_absent
 from connector.objects import PEOPLE, SalesforceObject
 from connector.pages import BULK_PAGE, Checkpoint, Page, Reading, pages
 from connector.transform import Plan
@@ -38,21 +39,17 @@ def sweep(work: Work) -> None:
 
 
 def _sweep_object(work: Work, sobject: SalesforceObject, *, accept_absent: bool) -> None:
-    plan, _drift = work.plan(sobject)
+    selection = work.selection(sobject)
+    if filters.settled(selection.tree, sobject.name) is False:
+        return
+    plan, _drift = work.plan(sobject, selection)
     if not _progress(work, sobject).get("seen"):
         _see(work, plan)
     with transaction(work.runtime.database_url) as database:
-        found = sweeps.differences(database, work.lease.run_id, work.lease.source_id, sobject.name)
-        absent = sum(difference.kind == "phantom" for difference in found)
-        if not accept_absent and sweeps.braked(database, work.lease.source_id, sobject.name, absent):
-            raise NeedsAttention(
-                "sweep_brake",
-                f"{absent:,} {sobject.name} records are absent from Salesforce at once, so none of them was marked.",
-                "Check that the login still sees all records; if they are truly gone, run "
-                f"`connector sweep '{work.source.name}' --accept-absent`.",
-                blocks=False,
-            )
-    _heal(work, plan, found)
+        found = sweeps.differences(
+            database, work.lease.run_id, work.lease.source_id, sobject.name, narrowed=bool(plan.condition)
+        )
+    _heal(work, plan, found, accept_absent=accept_absent)
 
 
 def _see(work: Work, plan: Plan) -> None:
@@ -65,7 +62,7 @@ def _see(work: Work, plan: Plan) -> None:
         client=work.client,
         sobject=plan.sobject.name,
         fields=fields,
-        part=Pass("all", plan.layout.fixed["version_at"], ""),
+        part=Pass("all", plan.layout.fixed["version_at"], plan.condition),
         bulk_threshold=work.runtime.settings.bulk_threshold,
         counted=True,
         bulk_page=BULK_PAGE if plan.volatile else NARROW_PAGE,
@@ -95,10 +92,14 @@ def _progress(work: Work, sobject: SalesforceObject) -> Checkpoint:
     return cast("Checkpoint", (run.checkpoint or {}).get(sobject.name, {}))
 
 
-def _heal(work: Work, plan: Plan, found: list[Difference]) -> None:
+def _heal(work: Work, plan: Plan, found: list[Difference], *, accept_absent: bool) -> None:
     """Read again what differs, and mark as gone what Salesforce does not know at this second look."""
     kinds = {difference.record_id: difference.kind for difference in found}
     known = fetch(work, plan, list(kinds))
+    absent = kinds.keys() - known
+    if not accept_absent:
+        _brake(work, plan, sum(kinds[record_id] == "phantom" for record_id in absent))
+    mark_absent(work, plan, absent)
     healed = [
         (record_id, kind, "read again" if record_id in known else "marked as gone")
         for record_id, kind in kinds.items()
@@ -107,3 +108,18 @@ def _heal(work: Work, plan: Plan, found: list[Difference]) -> None:
     with transaction(work.runtime.database_url) as database:
         sweeps.keep_healed(database, work.lease.run_id, plan.sobject.name, healed)
     log.info("sweep_healed", object=plan.sobject.name, differences=len(healed))
+
+
+def _brake(work: Work, plan: Plan, absent: int) -> None:
+    """Ask a person before marking very many records as gone: lost permissions look just like mass deletion."""
+    name = plan.sobject.name
+    with transaction(work.runtime.database_url) as database:
+        if not sweeps.braked(database, work.lease.source_id, name, absent):
+            return
+    raise NeedsAttention(
+        "sweep_brake",
+        f"{absent:,} {name} records are absent from Salesforce at once, so none of them was marked.",
+        "Check that the login still sees all records; if they are truly gone, run "
+        f"`connector sweep '{work.source.name}' --accept-absent`.",
+        blocks=False,
+    )

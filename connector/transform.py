@@ -9,6 +9,7 @@ from cdp.fields import Field
 from cdp.ingest import csv_row
 from cdp.records import REQUIRED, Consent, Layout
 from connector.errors import NeedsAttention
+from connector.filters import EVERYTHING, Admission
 from connector.objects import SalesforceObject
 
 # Field types of describe and the person field types they fill; every other type is text.
@@ -34,12 +35,15 @@ class Plan:
     """How one object is read: the layout of the selected fields, mapped fields that are not there, and `volatile` ones.
 
     A volatile field, a formula or another object's, changes without moving any stamp of the row that shows it.
+    `condition` narrows complete reads to what the source's filter asks for; `filter` is the filter's version.
     """
 
     sobject: SalesforceObject
     layout: Layout
     missing: tuple[str, ...]
     volatile: tuple[str, ...] = ()
+    condition: str = ""
+    filter: int = 0
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -50,11 +54,6 @@ class Plan:
 def field_types(describe: Mapping[str, Any]) -> dict[str, str]:
     """Return field name → type of a describe answer (`fields[].name`, `fields[].type`)."""
     return {field["name"]: field["type"] for field in describe["fields"]}
-
-
-def calculated(describe: Mapping[str, Any]) -> frozenset[str]:
-    """Return the fields whose values are formulas."""
-    return frozenset(field["name"] for field in describe["fields"] if field["calculated"])
 
 
 def default_mapping(sobject: SalesforceObject, types: FieldTypes) -> dict[str, dict[str, str]]:
@@ -79,11 +78,14 @@ def plan(
     types: FieldTypes,
     mapping: FieldMapping,
     permissions: Mapping[str, Any],
+    *,
     formulas: frozenset[str] = frozenset(),
+    admission: Admission = EVERYTHING,
 ) -> Plan:
-    """Decide what to read of an object now.
+    """Decide what to read of an object now; `types` holds its own fields and those of paths that are asked for.
 
-    A mapped field that describe does not show is left out of the layout, so its stored values stay as they are.
+    A mapped field that describe does not show is left out of the layout, so its stored values stay as they are. Fields
+    that the filter asks about are read besides.
 
     Raises:
         NeedsAttention: a field that every record needs is hidden.
@@ -100,12 +102,18 @@ def plan(
         )
     fields = {person_field(name, target, types): name for name, target in mapping.items() if name in types}
     consent = _consent(sobject.name, types, permissions)
-    used = [*fixed.values(), *fields.values(), *(answer.column for answer in consent.values())]
+    answers = (answer.column for answer in consent.values())
+    used = dict.fromkeys((*fixed.values(), *fields.values(), *answers, *admission.fields))
     layout = Layout(
-        tuple(dict.fromkeys(used)), MappingProxyType(fixed), MappingProxyType(fields), MappingProxyType(consent)
+        tuple(used),
+        MappingProxyType(fixed),
+        MappingProxyType(fields),
+        MappingProxyType(consent),
+        admitted=admission.predicate,
     )
     missing = tuple(sorted(name for name in mapping if name not in types))
-    return Plan(sobject, layout, missing, tuple(sorted(set(layout.columns) & formulas - set(fixed.values()))))
+    volatile = tuple(name for name in used if name in formulas or "." in name)
+    return Plan(sobject, layout, missing, volatile, admission.condition)
 
 
 def _consent(sobject: str, types: FieldTypes, permissions: Mapping[str, Any]) -> dict[str, Consent]:

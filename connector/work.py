@@ -1,7 +1,7 @@
 """What every kind of run shares: the source and its org, a fresh plan of an object, and storing under the lease."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Self
@@ -12,10 +12,12 @@ from cdp import fields, ingest
 from cdp.db import transaction
 from cdp.models import Run, Source
 from cdp.records import Batch, Outcome
-from connector import schemas, sources, transform
+from connector import choosing, filters, schemas, sources, transform
+from connector.choosing import Selection
 from connector.client import OrgClient
 from connector.errors import WaitingForQuota
 from connector.objects import SalesforceObject
+from connector.paths import Describes
 from connector.runs import Lease
 from connector.runtime import Runtime
 from connector.schemas import Drift
@@ -44,17 +46,29 @@ class Work:
             source = database.get_one(Source, lease.source_id)
         return cls(runtime, lease, source)
 
-    def plan(self, sobject: SalesforceObject) -> tuple[Plan, Drift]:
-        """Describe the object anew and decide what to read; every mapped person field gets its column."""
-        describe = self.client.describe(sobject.name)
-        types = transform.field_types(describe)
+    def selection(self, sobject: SalesforceObject) -> Selection:
+        """Return the source's filter as it bears on an object."""
         with transaction(self.runtime.database_url) as database:
-            drift = schemas.note(database, self.source, sobject, types, self.client.observed.server_time)
-            mapping = self.source.mapping.get(sobject.name, {})
+            return choosing.selection(database, self.source.key, sobject.name)
+
+    def plan(self, sobject: SalesforceObject, selection: Selection) -> tuple[Plan, Drift]:
+        """Describe the object anew and decide what to read; every mapped person field gets its column."""
+        mapping = self.source.mapping.get(sobject.name, {})
+        asked = (*mapping, *filters.fields_used(selection.tree, sobject.name))
+        columns = Describes(self.client.describe).resolve(sobject.name, [path for path in asked if "." in path])
+        types = {path: column.type for path, column in columns.items()}
+        now = self.client.observed.server_time
+        overlap = timedelta(seconds=self.runtime.settings.poll_overlap)
+        admission = filters.admission(selection.tree, sobject.name, columns, now, selection.past(overlap))
+        with transaction(self.runtime.database_url) as database:
+            drift = schemas.note(database, self.source, sobject, types, now)
             readable = {name: target for name, target in mapping.items() if name not in drift.frozen}
-            plan = transform.plan(sobject, types, readable, self.source.permissions, transform.calculated(describe))
+            formulas = frozenset(path for path, column in columns.items() if column.calculated)
+            plan = transform.plan(
+                sobject, types, readable, self.source.permissions, formulas=formulas, admission=admission
+            )
             fields.register(database, sorted(plan.layout.fields))
-        return plan, drift
+        return replace(plan, filter=selection.version), drift
 
     def guard_quota(self) -> None:
         """Stop before the configured share of the org's daily calls is exceeded; raises WaitingForQuota."""

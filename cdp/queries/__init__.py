@@ -1,7 +1,7 @@
 """The one door out: every number and every profile that anyone shows is a named query here."""
 
 from cdp.queries.fleet import healed, log, objects, people_by_source, run, runs, sources, totals, usual_rate
-from cdp.queries.judged import decisions, events
+from cdp.queries.judged import decisions, dossier, events
 from cdp.queries.persons import people, person, resolve_person, why, widest_person
 from cdp.queries.reasons import blocked_keys, bonds, find_records, named, standings, why_not
 from cdp.queries.stored import records, trace
@@ -12,6 +12,7 @@ __all__ = [
     "blocked_keys",
     "bonds",
     "decisions",
+    "dossier",
     "events",
     "find_records",
     "healed",

@@ -1,10 +1,14 @@
 """What was judged about people, and what became of them: decisions, and the feed of changes."""
 
 from collections.abc import Iterator
+from uuid import UUID
 
 from sqlmodel import Session
 
 from cdp.db import driver, rows
+from cdp.erasure import find
+from cdp.queries.persons import person
+from cdp.queries.stored import records
 from cdp.queries.stream import Row, stream
 
 
@@ -20,6 +24,18 @@ def decisions(session: Session) -> list[Row]:
         FROM decision AS d ORDER BY d.id DESC
         """,
     )
+
+
+def dossier(session: Session, person_id: UUID) -> Row:
+    """Everything known of one person: its profile, all values of its records (deleted ones too), and decisions."""
+    handles = find(session, person_id).handles
+    external = {row["external_id"]: row for row in records(session, handles)}
+    return {
+        **person(session, person_id),
+        "source_records": list(external.values()),
+        "decisions": [one for one in decisions(session) if external.keys() & set(one["records"])],
+        "history": [one for one in events(session) if person_id in (*one["old_ids"], *one["new_ids"])],
+    }
 
 
 def events(session: Session, after: int = 0) -> Iterator[Row]:

@@ -1,6 +1,7 @@
 """Stored records: all of them, or what became of one."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from uuid import UUID
 
 from psycopg import sql
 from sqlmodel import Session
@@ -10,8 +11,8 @@ from cdp.fields import registered
 from cdp.queries.stream import Row, columns, stream, take_fields
 
 
-def records(session: Session) -> Iterator[Row]:
-    """Stream every stored record, whatever its state, in the order of sources, objects and ids."""
+def records(session: Session, handles: Sequence[UUID] | None = None) -> Iterator[Row]:
+    """Stream every stored record, or these, whatever their state, in the order of sources, objects and ids."""
     fields = registered(session)
     query = sql.SQL(
         """
@@ -19,10 +20,11 @@ def records(session: Session) -> Iterator[Row]:
                'sf_' || r.source_id || '_' || r.object || '_' || r.record_id AS external_id,
                r.state, r.modified_at, m.person_id, r.email {fields}
         FROM record AS r JOIN source AS s ON s.id = r.source_id LEFT JOIN membership AS m USING (handle)
+        WHERE %(handles)s::uuid[] IS NULL OR r.handle = ANY (%(handles)s)
         ORDER BY r.source_id, r.object, r.record_id
         """
     ).format(fields=columns(fields))
-    for row in stream(session, query, {}):
+    for row in stream(session, query, {"handles": None if handles is None else list(handles)}):
         values = {"email": row.pop("email"), **take_fields(row, fields)}
         yield {**row, "fields": values}
 

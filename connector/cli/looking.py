@@ -23,7 +23,7 @@ from connector.runtime import Runtime
 
 LOOK = "Look"
 MOST_SHOWN = 10
-FORMULA_START = ("=", "+", "-", "@", "\t", "\r")
+FORMULA_START = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 class Subject(StrEnum):
@@ -229,11 +229,20 @@ def export(
     what: Annotated[Subject, typer.Argument(help="What to export.")],
     format_: Annotated[Format, typer.Option("--format", help="JSON lines or CSV.")] = Format.jsonl,
     output: Annotated[Path | None, typer.Option(help="File to write; standard output otherwise.")] = None,
+    person: Annotated[
+        str | None,
+        typer.Option(metavar="EMAIL|ID", help="With people: all that is known of one, for an access request."),
+    ] = None,
     json: Json = False,  # noqa: ARG001 - every command takes it; exports are JSON lines anyway
 ) -> None:
-    """Stream everything."""
+    """Stream everything, or everything of one person."""
+    if person and what is not Subject.people:
+        raise BadInput("--person goes with people: connector export people --person ID.")
     with transaction(Runtime().database_url) as session, _opened(output) as file:
-        rows = queries.people(session) if what is Subject.people else queries.records(session)
+        if person:
+            rows = iter([queries.dossier(session, one) for one in _people(session, person)])
+        else:
+            rows = queries.people(session) if what is Subject.people else queries.records(session)
         if format_ is Format.jsonl:
             for row in rows:
                 file.write(to_json(row) + "\n")

@@ -7,7 +7,7 @@ from psycopg import sql
 
 from connector.errors import BadInput
 from connector.filters import in_python, to_soql, to_sql
-from connector.filters.admission import EVERYTHING, Admission, admission
+from connector.filters.admission import EVERYTHING, Admission, Past, admission
 from connector.filters.checks import check
 from connector.filters.logic import Columns, reduce, settled
 from connector.filters.tree import Node, dump, fields_used, parse, read
@@ -16,6 +16,7 @@ __all__ = [
     "EVERYTHING",
     "Admission",
     "Node",
+    "Past",
     "admission",
     "check",
     "check_length",

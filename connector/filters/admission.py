@@ -6,6 +6,8 @@ from urllib.parse import quote
 
 from psycopg import sql
 
+from connector import soql
+from connector.cursors import LAST_MODIFIED, SYSTEM_STAMP
 from connector.errors import NeedsAttention
 from connector.filters import to_soql, to_sql
 from connector.filters.logic import Columns, reduce, settled
@@ -33,12 +35,23 @@ class Admission:
 EVERYTHING = Admission()
 
 
-def admission(
-    tree: Node | None, sobject: str, columns: Columns, now: datetime, former: tuple[Node | None, ...] = ()
-) -> Admission:
-    """Return how to read an object under a filter; objects that are no people are read whole.
+@dataclass(frozen=True)
+class Past:
+    """What a complete read must see besides what the filter lets in, so that what no longer matches can leave.
 
-    `former` are the filters that stored records came in under: what they let in is read too, so that it can leave.
+    That is all that `former` filters let in, under which stored records came in, and all that has changed since
+    `read_to`.
+    """
+
+    former: tuple[Node | None, ...] = ()
+    read_to: datetime | None = None
+
+
+NO_PAST = Past()
+
+
+def admission(tree: Node | None, sobject: str, columns: Columns, now: datetime, past: Past = NO_PAST) -> Admission:
+    """Return how to read an object under a filter; objects that are no people are read whole.
 
     Raises:
         NeedsAttention: a field that the filter asks about is gone or hidden.
@@ -56,7 +69,8 @@ def admission(
         )
     rule = reduce(tree, sobject, columns, now)
     assert not isinstance(rule, bool)  # noqa: S101 - `settled` has told
-    return Admission(used, _narrowing((tree, *former), sobject, columns, now), to_sql.render(rule))
+    seen = _narrowing((tree, *past.former), sobject, columns, now)
+    return Admission(used, _with_changes(seen, past.read_to, columns), to_sql.render(rule))
 
 
 def _narrowing(trees: tuple[Node | None, ...], sobject: str, columns: Columns, now: datetime) -> str:
@@ -71,3 +85,11 @@ def _narrowing(trees: tuple[Node | None, ...], sobject: str, columns: Columns, n
     rule = reduce(AnyOf.model_construct(any=known), sobject, columns, now)
     text = "" if isinstance(rule, bool) else to_soql.render(rule)
     return text if len(quote(text)) <= MAX_ENCODED else ""
+
+
+def _with_changes(condition: str, read_to: datetime | None, columns: Columns) -> str:
+    """Widen a condition by what has changed since; SystemModstamp moves with every change."""
+    if not condition or read_to is None:
+        return condition
+    stamp = SYSTEM_STAMP if SYSTEM_STAMP in columns else LAST_MODIFIED
+    return f"({condition} OR {soql.since(stamp, read_to)})"

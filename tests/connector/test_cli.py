@@ -122,7 +122,9 @@ RUN = {
 
 def test_the_documents_of_the_contract(inside: Inside, tmp_path: Path) -> None:
     org = inside.orgs["acme"]
-    org.insert_many("Lead", [*people_rows(3), {"LastName": "=1+1", "Company": "x", "Email": "p0@EXAMPLE.org"}])
+    org.insert_many(
+        "Lead", [*people_rows(3), {"LastName": "Silva", "Title": "=1+1", "Company": "x", "Email": "p0@EXAMPLE.org"}]
+    )
     org.delete("Lead", sorted(org.snapshot("Lead"))[2])
     inside.instance().integration_user.can_write = False
 
@@ -153,9 +155,9 @@ def test_the_documents_of_the_contract(inside: Inside, tmp_path: Path) -> None:
     assert pair["permissions"] == {"email": True, "sms": None}
     assert pair["records"][0].keys() == {"source", "org_id", "object", "record_id"}
     for wanted in ("P0@example.org ", pair["person_id"], pair["records"][1]["record_id"]):
-        assert document(inside.cli("person", wanted, "--json")) == pair
+        assert document(inside.cli("person", wanted, "--json")).items() >= pair.items()
     why = document(inside.cli("person", pair["person_id"], "--why", "--json"))["why"]
-    assert {verdict["field"] for verdict in why} == {"company", "last_name"}
+    assert {verdict["field"] for verdict in why} == {"company", "last_name", "title"}
 
     records = lines(inside.cli("export", "records", "--json"))
     assert len(records) == 4
@@ -165,11 +167,6 @@ def test_the_documents_of_the_contract(inside: Inside, tmp_path: Path) -> None:
     check_csv(inside, tmp_path)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="queries.records names the column of the person field `state` like the record's own state: the field's "
-    "value stands where the state belongs, and the field is missing (`why` has the same with a field named `source`)",
-)
 def test_an_exported_record_tells_its_state_and_the_address_its_own(inside: Inside) -> None:
     inside.orgs["acme"].insert("Lead", {"LastName": "Lima", "Company": "x", "State": "Lisboa"})
     inside.connect()
@@ -215,7 +212,8 @@ def check_csv(site: Site, tmp_path: Path) -> None:
     with file.open(newline="") as opened:
         rows = list(csv.DictReader(opened))
     assert len(rows) == 2
-    assert {row["last_name"] for row in rows} <= {"'=1+1", "Lima 00000", "Lima 00001"}
+    assert any("'=1+1" in row.values() for row in rows)
+    assert not any("=1+1" in row.values() for row in rows)
     assert list(tmp_path.glob("*.part")) == []
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector import soql
-from connector.cursors import Pass, Window, next_window, passes
+from connector.cursors import LAST_MODIFIED, SYSTEM_STAMP, Pass, Window, next_window, passes
 from connector.simulator import Org
 from connector.simulator.query import run_query
 
@@ -94,13 +94,20 @@ def test_without_one_commits_no_later_than_the_overlap_are_seen(written: list[Wr
 
 
 def test_the_first_window_is_one_pass_over_everything() -> None:
-    assert passes(Window(None, START), has_system_stamp=True) == (Pass("main", "LastModifiedDate", ""),)
+    assert passes(Window(None, START), cursor_field=LAST_MODIFIED, has_system_stamp=True) == (
+        Pass("main", "LastModifiedDate", ""),
+    )
 
 
 def test_an_object_without_a_system_stamp_has_no_drift_pass() -> None:
     condition = "LastModifiedDate >= 2026-10-01T12:00:00Z"
     only = Pass("main", "LastModifiedDate", condition)
-    assert passes(Window(START, START + HOUR), has_system_stamp=False) == (only,)
+    assert passes(Window(START, START + HOUR), cursor_field=LAST_MODIFIED, has_system_stamp=False) == (only,)
+
+
+def test_the_system_stamp_as_the_cursor_sees_all_in_one_pass() -> None:
+    only = Pass("main", "SystemModstamp", "SystemModstamp >= 2026-10-01T12:00:00Z")
+    assert passes(Window(START, START + HOUR), cursor_field=SYSTEM_STAMP, has_system_stamp=True) == (only,)
 
 
 def test_both_passes_see_every_change_once() -> None:
@@ -113,7 +120,7 @@ def test_both_passes_see_every_change_once() -> None:
             wanted |= {record_id} if touched >= START else set()
     found = [
         record_id
-        for each in passes(Window(START, START + HOUR), has_system_stamp=True)
+        for each in passes(Window(START, START + HOUR), cursor_field=LAST_MODIFIED, has_system_stamp=True)
         for record_id in run_query(org, soql.select("Lead", ("Id",), each.condition), include_deleted=True).rows
     ]
     assert sorted(found) == sorted(wanted)

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from connector import pages as module
 from connector import transform
 from connector.cursors import Pass, Window, passes
 from connector.errors import LocatorGone, SalesforceError, Transient
@@ -27,17 +26,18 @@ def org_of(site: Site) -> Site:
     return site
 
 
-def reading(site: Site, *, threshold: int = 10**6, part: Pass = MAIN) -> Reading:
+def reading(
+    site: Site, *, threshold: int = 10**6, part: Pass = MAIN, bulk_page: int = 50_000, counted: bool = True
+) -> Reading:
     client = site.client()
     types = transform.field_types(client.describe("Lead"))
     plan = transform.plan(LEAD, types, {"LastName": {"to": "last_name"}, "Notes__c": {"to": "notes"}}, {})
-    now = site.orgs["acme"].clock.now()
-    return Reading(client, plan, Window(None, now), part, threshold)
+    return Reading(client, "Lead", plan.fields, part, threshold, counted, bulk_page)
 
 
 def rows(reading: Reading, page: Page) -> list[Row]:
     text = b"".join(page.chunks()).decode()
-    return [dict(zip(reading.plan.fields, row, strict=True)) for row in csv.reader(io.StringIO(text, newline=""))]
+    return [dict(zip(reading.fields, row, strict=True)) for row in csv.reader(io.StringIO(text, newline=""))]
 
 
 def ids(reading: Reading, found: Iterable[Page]) -> list[str]:
@@ -107,13 +107,10 @@ def test_locators_that_always_expire_only_cost_time(org_of: Site) -> None:
 
 
 @pytest.mark.parametrize("transport", ["rest", "bulk"])
-def test_reading_goes_on_after_the_checkpoint_of_any_page(
-    org_of: Site, transport: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_reading_goes_on_after_the_checkpoint_of_any_page(org_of: Site, transport: str) -> None:
     spread(org_of, 1000)
-    monkeypatch.setattr(module, "BULK_PAGE", 200)
     small_pages(org_of, 200)
-    work = reading(org_of, threshold=0 if transport == "bulk" else 10**6)
+    work = reading(org_of, threshold=0 if transport == "bulk" else 10**6, bulk_page=200)
     found = list(pages(work, None))
     whole = ids(work, found)
     assert len(found) == 5
@@ -126,10 +123,9 @@ def test_reading_goes_on_after_the_checkpoint_of_any_page(
 
 
 @pytest.mark.parametrize("size", [7, 100, 50_000])
-def test_bulk_pages_have_no_header_and_each_row_once(org_of: Site, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bulk_pages_have_no_header_and_each_row_once(org_of: Site, size: int) -> None:
     expected = spread(org_of, 150)
-    monkeypatch.setattr(module, "BULK_PAGE", size)
-    work = reading(org_of, threshold=100)
+    work = reading(org_of, threshold=100, bulk_page=size)
     found = list(pages(work, None))
     assert sorted(ids(work, found)) == sorted(expected)
     assert len(found) == -(-150 // size)
@@ -156,14 +152,14 @@ def test_the_header_may_stand_on_every_page_or_on_the_first(
     org_of: Site, header: str, expected: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work = reading(org_of, threshold=0)
-    head = b",".join(b'"' + name.lower().encode() + b'"' for name in work.plan.fields) + b"\r\n"
+    head = b",".join(b'"' + name.lower().encode() + b'"' for name in work.fields) + b"\r\n"
     monkeypatch.setattr(work.client, "count", lambda *_: 3)
     monkeypatch.setattr(work.client, "create_job", lambda _: "750")
     monkeypatch.setattr(work.client, "job", lambda _: {"state": "JobComplete", "numberRecordsProcessed": 3})
 
     def job_page(_job: str, locator: str | None, _size: int) -> tuple[BytesIO, int, str | None]:
         number = int(locator or 1)
-        line = b",".join([b'"%d"' % number] + [b'""'] * (len(work.plan.fields) - 1)) + b"\n"
+        line = b",".join([b'"%d"' % number] + [b'""'] * (len(work.fields) - 1)) + b"\n"
         own = head if number == 1 or header == "every page" else b""
         return BytesIO(own + line), 1, str(number + 1) if number < 3 else None
 
@@ -174,7 +170,7 @@ def test_the_header_may_stand_on_every_page_or_on_the_first(
 def test_columns_in_another_order_are_refused(org_of: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     spread(org_of, 3)
     work = reading(org_of, threshold=0)
-    swapped = ",".join(f'"{name}"' for name in sorted(work.plan.fields)).encode() + b"\n"
+    swapped = ",".join(f'"{name}"' for name in sorted(work.fields)).encode() + b"\n"
     monkeypatch.setattr(work.client, "job_page", lambda *_: (BytesIO(swapped), 0, None))
     with pytest.raises(SalesforceError) as caught:
         list(pages(work, None))
@@ -209,9 +205,8 @@ def test_a_later_window_that_turns_out_large_goes_through_bulk(org_of: Site) -> 
     expected = spread(org_of, 30)
     lo = org_of.orgs["acme"].clock.now() - timedelta(days=1)
     window = Window(lo, lo + timedelta(days=2))
-    part = passes(window, has_system_stamp=True)[0]
-    base = reading(org_of, threshold=10, part=part)
-    work = Reading(base.client, base.plan, window, part, base.bulk_threshold)
+    part = passes(window, cursor_field="LastModifiedDate", has_system_stamp=True)[0]
+    work = reading(org_of, threshold=10, part=part, counted=False)
     assert sorted(ids(work, pages(work, None))) == sorted(expected)
     assert org_of.asked("/results") == 1
 
@@ -238,10 +233,9 @@ def test_a_resumed_job_that_is_gone_starts_anew(org_of: Site) -> None:
 
 
 @pytest.mark.parametrize("kind", ["cut", "reset", "server_unavailable", "expire_session"])
-def test_a_download_that_breaks_off_is_made_again(org_of: Site, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_download_that_breaks_off_is_made_again(org_of: Site, kind: str) -> None:
     expected = spread(org_of, 300)
-    monkeypatch.setattr(module, "BULK_PAGE", 100)
-    work = reading(org_of, threshold=0)
+    work = reading(org_of, threshold=0, bulk_page=100)
     fault = org_of.fault(kind, "/results", after=1)
     found = ids(work, pages(work, None))
     assert sorted(found) == sorted(expected)

@@ -15,6 +15,8 @@ from connector.runs import Lease
 from tests.feed import Cdp
 from tests.oracle import Record
 
+NEVER = 10**9  # seconds until the first sweep
+
 
 def claimed(cdp: Cdp, run_id: int, owner: str = "me") -> Lease:
     lease = runs.claim(cdp.url, run_id, owner)
@@ -94,7 +96,7 @@ def test_a_stale_owner_cannot_write(cdp: Cdp) -> None:
     def write() -> None:
         with transaction(cdp.url) as session:
             cdp.store(session, [Record(1, "Lead", "00Q000000000001")])
-            stale.note(session, Outcome(read=1, written=1))
+            stale.note(session, "Lead", Outcome(read=1, written=1))
 
     with pytest.raises(LeaseLost):
         write()
@@ -135,7 +137,7 @@ def test_progress_adds_up_and_keeps_the_lease(cdp: Cdp) -> None:
     outcome = Outcome(read=5, written=2, deleted=1, skipped=2, quarantined=1)
     for expected in (10, None, 3):
         with transaction(cdp.url) as session:
-            lease.note(session, outcome, expected)
+            lease.note(session, "Lead", outcome, expected)
     after = row(cdp, run_id)
     names = ("read", "written", "deleted", "skipped", "quarantined", "expected")
     assert [after[name] for name in names] == [15, 6, 3, 6, 3, 13]
@@ -146,7 +148,7 @@ def test_a_run_that_set_rows_aside_is_no_success(cdp: Cdp) -> None:
     run_id = runs.request(cdp.url, 1, "poll")
     lease = claimed(cdp, run_id)
     with transaction(cdp.url) as session:
-        lease.note(session, Outcome(read=1, quarantined=1))
+        lease.note(session, "Lead", Outcome(read=1, quarantined=1))
     lease.finish("succeeded")
     after = row(cdp, run_id)
     assert after["state"] == "incomplete"
@@ -157,7 +159,7 @@ def test_a_run_handed_back_is_free_at_once_and_keeps_its_progress(cdp: Cdp) -> N
     run_id = runs.request(cdp.url, 1, "poll")
     lease = claimed(cdp, run_id)
     with transaction(cdp.url) as session:
-        lease.note(session, Outcome(read=7))
+        lease.note(session, "Lead", Outcome(read=7))
     lease.hand_back()
     assert row(cdp, run_id)["ended_at"] is None
     again = claimed(cdp, run_id)
@@ -180,14 +182,14 @@ def test_a_failure_is_written_down_and_forgotten_by_the_next_try(cdp: Cdp) -> No
 def test_due_queues_a_poll_for_each_connected_source_whose_time_has_come(cdp: Cdp) -> None:
     change(cdp, "UPDATE source SET next_poll_at = now() + interval '1 hour' WHERE id = 2")
     change(cdp, "UPDATE source SET state = 'paused' WHERE id = 3")
-    found = runs.due(cdp.url)
+    found = runs.due(cdp.url, NEVER)
     assert [row(cdp, run_id)["source_id"] for run_id in found] == [1]
-    assert runs.due(cdp.url) == found
+    assert runs.due(cdp.url, NEVER) == found
 
 
-def test_a_source_that_needs_attention_is_left_alone(cdp: Cdp) -> None:
-    change(cdp, """UPDATE source SET attention = '{"code": "x", "message": "y", "remedy": "z"}'""")
-    assert runs.due(cdp.url) == []
+def test_a_source_that_is_blocked_until_a_person_mends_it_is_left_alone(cdp: Cdp) -> None:
+    change(cdp, """UPDATE source SET attention = '{"code": "x", "message": "y", "remedy": "z", "blocks": true}'""")
+    assert runs.due(cdp.url, NEVER) == []
 
 
 def test_due_lists_every_run_that_is_free_and_no_other(cdp: Cdp) -> None:
@@ -202,7 +204,7 @@ def test_due_lists_every_run_that_is_free_and_no_other(cdp: Cdp) -> None:
     leases[over].finish("succeeded")
     with cdp.session() as session:
         driver(session).execute("UPDATE run SET lease_until = now() - interval '1 second' WHERE id = %s", (lost,))
-    assert runs.due(cdp.url) == [queued, lost, resumable]
+    assert runs.due(cdp.url, NEVER) == [queued, lost, resumable]
 
 
 def test_every_process_has_a_name_of_its_own() -> None:

@@ -1,0 +1,56 @@
+"""Rows that cannot be stored: set aside without their values, told of, and home again when they are mended."""
+
+import pytest
+
+from tests.faults.life import Life
+from tests.faults.scene import NONE, Scene
+
+
+@pytest.mark.parametrize("bad", ["a\x00b", "a \ud800 b"])
+def test_a_bad_row_is_set_aside_and_comes_home_when_it_is_mended(scene: Scene, life: Life, bad: str) -> None:
+    lead, *others = life.live("Lead")
+    scene.org.corrupt("Lead", lead, "Title", bad)
+    scene.org.update("Lead", others[0], {"LastName": "Edited"})
+    run = scene.poll()
+    assert (run["state"], run["quarantined"]) == ("incomplete", 1)
+    [aside] = scene.query("SELECT object, record_id, reason FROM quarantine")
+    assert (aside["object"], aside["record_id"]) == ("Lead", lead)
+    assert scene.record(others[0])["f_last_name"] == "Edited"
+    assert scene.poll()["state"] == "incomplete"
+    scene.org.update("Lead", lead, {"Title": "Mended"})
+    assert scene.poll()["state"] == "succeeded"
+    assert scene.query("SELECT FROM quarantine") == []
+    assert scene.differences() == NONE
+
+
+def test_a_bad_row_that_is_purged_leaves_quarantine(scene: Scene, life: Life) -> None:
+    lead = life.live("Lead")[0]
+    scene.org.corrupt("Lead", lead, "Title", "a\x00b")
+    scene.poll()
+    scene.org.purge("Lead", lead)
+    scene.quiet()
+    assert scene.query("SELECT FROM quarantine") == []
+    assert scene.differences() == NONE
+
+
+@pytest.mark.xfail(strict=True, raises=AssertionError, reason="a deleted row whose values are bad stays live")
+def test_a_bad_row_that_is_deleted_does_not_live_on(scene: Scene, life: Life) -> None:
+    lead = life.live("Lead")[0]
+    scene.org.corrupt("Lead", lead, "Title", "a\x00b")
+    scene.poll()
+    scene.org.delete("Lead", lead)
+    scene.quiet()
+    assert scene.differences() == NONE
+
+
+def test_the_sweep_tries_quarantined_rows_again(scene: Scene, life: Life) -> None:
+    lead = life.live("Lead")[0]
+    scene.org.corrupt("Lead", lead, "Title", "a\x00b")
+    scene.poll()
+    table = scene.org.tables["Lead"]
+    table.put(lead, table.pack({**scene.org.row("Lead", lead), "Title": "Mended without a stamp"}))
+    scene.later(3600)
+    scene.quiet()
+    scene.attempt("sweep")
+    assert scene.query("SELECT FROM quarantine") == []
+    assert scene.differences() == NONE
