@@ -1,23 +1,20 @@
 """The one door into the CDP: a batch of rows is staged by COPY and laid over the records by one MERGE."""
 
-import csv
-import io
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable
 
 import psycopg
 from psycopg import sql
 from sqlmodel import Session
 
+from cdp import quarantine
 from cdp.db import driver, rows
 from cdp.erasure import forget_erased
 from cdp.expressions import ERASED, LEFT_OUT, record_values
-from cdp.fields import TYPES
-from cdp.records import FIXED, REQUIRED, Batch, Layout, Outcome
+from cdp.quarantine import BadRow
+from cdp.records import REQUIRED, Batch, Layout, Outcome
 
 STAGE = sql.Identifier("stage")
 PAGE_LOCK = 0x0C_DC  # first half of the advisory lock of a source's pages; the second is its id
-csv.field_size_limit(4 * 131_072)
 
 
 def store(session: Session, batch: Batch) -> Outcome:
@@ -36,8 +33,8 @@ def store(session: Session, batch: Batch) -> Outcome:
     try:
         with session.begin_nested():
             outcome = _merge(session, batch)
-    except psycopg.DataError:
-        quarantined += _set_aside_invalid(session, batch)
+    except (psycopg.DataError, psycopg.errors.NotNullViolation):
+        quarantined += quarantine.set_aside_invalid(session, batch)
         outcome = _merge(session, batch)
     return outcome + Outcome(read=quarantined, quarantined=quarantined)
 
@@ -62,13 +59,13 @@ def _create_stage(session: Session, layout: Layout) -> None:
 
 def _stage(session: Session, batch: Batch) -> int:
     """COPY the rows into the stage; return how many had to be set aside because the database cannot hold their text."""
-    bad: list[tuple[str, str]] = []
+    bad: list[BadRow] = []
     try:
         with session.begin_nested():
             _copy(session, batch.layout, batch.chunks())
     except psycopg.DataError:
-        _copy(session, batch.layout, _scrubbed(batch, bad))
-        _quarantine(session, batch, bad)
+        _copy(session, batch.layout, quarantine.scrubbed(batch, bad))
+        quarantine.keep(session, batch, bad)
     analyze = sql.SQL("ANALYZE pg_temp.stage ({})").format(sql.Identifier(batch.layout.fixed["record_id"]))
     driver(session).execute(analyze)
     return len(bad)
@@ -99,104 +96,6 @@ def _copy(session: Session, layout: Layout, chunks: Iterable[bytes]) -> None:
     with driver(session).cursor() as cursor, cursor.copy(statement) as copy:
         for chunk in chunks:
             copy.write(chunk)
-
-
-def _scrubbed(batch: Batch, bad: list[tuple[str, str]]) -> Iterator[bytes]:
-    """Yield the rows whose text PostgreSQL can hold, and note the others as (record id, reason)."""
-    text = io.TextIOWrapper(
-        io.BufferedReader(_Chunks(batch.chunks())), encoding="utf-8", errors="surrogateescape", newline=""
-    )
-    place = batch.layout.columns.index(batch.layout.fixed["record_id"])
-    for row in csv.reader(text):
-        reason = _unstorable(row, len(batch.layout.columns))
-        if reason:
-            bad.append((row[place].encode("ascii", "replace").decode() if len(row) > place else "unknown", reason))
-        else:
-            yield csv_row(row)
-
-
-def _unstorable(row: list[str], width: int) -> str | None:
-    if len(row) != width:
-        return f"the row has {len(row)} columns instead of {width}"
-    text = "".join(row)
-    if "\x00" in text:
-        return "a text contains a NUL character"
-    if any("\ud800" <= letter <= "\udfff" for letter in text):
-        return "a text is not valid Unicode"
-    return None
-
-
-class _Chunks(io.RawIOBase):
-    """A readable file over an iterable of bytes."""
-
-    def __init__(self, chunks: Iterable[bytes]) -> None:
-        self._chunks = iter(chunks)
-        self._rest = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - the signature of io.RawIOBase
-        self._rest = self._rest or next(self._chunks, b"")
-        size = min(len(buffer), len(self._rest))
-        buffer[:size], self._rest = self._rest[:size], self._rest[size:]
-        return size
-
-
-def csv_row(values: Iterable[str | None]) -> bytes:
-    """Return one CSV line as a batch wants it: every value quoted, null as an empty one."""
-    quoted = ('"' + (value or "").replace('"', '""') + '"' for value in values)
-    return (",".join(quoted) + "\n").encode("utf-8", "surrogatepass")
-
-
-def _quarantine(session: Session, batch: Batch, bad: list[tuple[str, str]]) -> None:
-    with driver(session).cursor() as cursor:
-        cursor.executemany(
-            """
-            INSERT INTO quarantine (source_id, object, record_id, reason, seen_at)
-            VALUES (%s, %s, %s, %s, %s)
-            ON CONFLICT (source_id, object, record_id) DO UPDATE
-                SET reason = excluded.reason, seen_at = excluded.seen_at
-            """,
-            [(batch.source_id, batch.object, record_id, reason, batch.read_at) for record_id, reason in bad],
-        )
-
-
-def _typed(layout: Layout) -> Iterator[tuple[str, str]]:
-    """Yield (CSV column, SQL type) for every column whose text must be readable as another type."""
-    for name, column in layout.fixed.items():
-        if FIXED[name] != "text":
-            yield column, FIXED[name]
-    for field, column in layout.fields.items():
-        if field.type not in ("text", "list"):
-            yield column, TYPES[field.type]
-
-
-def _set_aside_invalid(session: Session, batch: Batch) -> int:
-    """Move staged rows with a value that is not of its type to quarantine; return how many."""
-    reasons = sql.SQL(" ").join(
-        sql.SQL("WHEN NOT pg_input_is_valid({}, {}) THEN {}").format(
-            sql.Identifier(column), sql.Literal(kind), sql.Literal(f"{column} is not a valid {kind}")
-        )
-        for column, kind in _typed(batch.layout)
-    )
-    statement = sql.SQL(
-        """
-        WITH judged AS (SELECT ctid AS place, {id} AS record_id, {stamp} AS version_at, CASE {reasons} END AS reason
-                        FROM pg_temp.stage),
-        gone AS (DELETE FROM pg_temp.stage AS s USING judged AS j WHERE s.ctid = j.place AND j.reason IS NOT NULL
-                 RETURNING j.record_id, j.version_at, j.reason)
-        INSERT INTO quarantine (source_id, object, record_id, version_at, reason, seen_at)
-        SELECT DISTINCT ON (record_id) %(source)s, %(object)s, record_id, version_at, reason, %(read_at)s FROM gone
-        ON CONFLICT (source_id, object, record_id) DO UPDATE
-            SET reason = excluded.reason, version_at = excluded.version_at, seen_at = excluded.seen_at
-        """
-    ).format(
-        id=sql.Identifier(batch.layout.fixed["record_id"]),
-        stamp=sql.Identifier(batch.layout.fixed["version_at"]),
-        reasons=reasons,
-    )
-    return driver(session).execute(statement, _parameters(batch)).rowcount
 
 
 def _parameters(batch: Batch) -> dict[str, object]:
@@ -251,7 +150,10 @@ _MERGE = """
     let_in AS (SELECT * FROM changed WHERE action <> 'INSERT' OR state <> 'filtered'),
     queued AS (INSERT INTO touched (handle) SELECT handle FROM let_in),
     healed AS (DELETE FROM quarantine AS q USING pg_temp.stage AS s
-               WHERE q.source_id = %(source)s AND q.object = %(object)s AND q.record_id = s.{id})
+               WHERE q.source_id = %(source)s AND q.object = %(object)s AND q.record_id = s.{id}
+                 AND (NOT pg_input_is_valid(coalesce(q.version_at, ''), 'timestamptz')
+                      OR CASE WHEN pg_input_is_valid(coalesce(q.version_at, ''), 'timestamptz')
+                              THEN q.version_at::timestamptz END <= s.{stamp}::timestamptz))
     SELECT (SELECT count(*) FROM pg_temp.stage) AS staged, count(*) AS written,
            count(*) FILTER (WHERE state = 'deleted') AS deleted, count(*) FILTER (WHERE action = 'INSERT') AS imported
     FROM let_in

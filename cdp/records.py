@@ -97,3 +97,9 @@ class Outcome:
     def __add__(self, other: "Outcome") -> "Outcome":
         mine, theirs = asdict(self), asdict(other)
         return Outcome(**{name: mine[name] + theirs[name] for name in mine})
+
+
+def csv_row(values: Iterable[str | None]) -> bytes:
+    """Return one CSV line as a batch wants it: every value quoted, null as an empty one."""
+    quoted = ('"' + (value or "").replace('"', '""') + '"' for value in values)
+    return (",".join(quoted) + "\n").encode("utf-8", "surrogatepass")

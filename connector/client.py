@@ -126,8 +126,14 @@ class OrgClient:
 
     def versions(self) -> list[str]:
         """Return the API versions the org serves, such as "66.0"."""
-        page = self._call(lambda sf: self._http.get(f"https://{sf.sf_instance}/services/data").json())
-        return [item["version"] for item in page]
+
+        def ask(sf: Salesforce) -> list[str]:
+            response = self._http.get(f"https://{sf.sf_instance}/services/data")
+            if response.status_code != 200:
+                raise _refused(response.status_code, _body(response))
+            return [item["version"] for item in response.json()]
+
+        return self._call(ask)
 
     def describe_global(self) -> list[dict[str, Any]]:
         """Return every object the user may see: `name`, `label`, `custom`, `queryable`, …"""

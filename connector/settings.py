@@ -4,7 +4,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from connector.errors import BadInput
@@ -18,6 +18,12 @@ NEVER_MERGE = (
 
 def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _of_scheme(given: SecretStr | None, schemes: tuple[str, ...]) -> SecretStr | None:
+    if given is not None and given.get_secret_value().partition("://")[0] not in schemes:
+        raise ValueError(f"it must be a URL that begins with {schemes[0]}://")
+    return given
 
 
 CommaSeparated = Annotated[list[str], NoDecode, BeforeValidator(_split)]
@@ -47,6 +53,16 @@ class Settings(BaseSettings):
         "auto", pattern="^(auto|json|text)$", description="json, text, or whichever fits the terminal"
     )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="least level that is logged")
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgresql(cls, given: SecretStr | None) -> SecretStr | None:
+        return _of_scheme(given, ("postgresql", "postgres"))
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis(cls, given: SecretStr | None) -> SecretStr | None:
+        return _of_scheme(given, ("redis", "rediss", "redis+socket", "unix", "sentinel"))
 
 
 @lru_cache

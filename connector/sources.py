@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import SecretStr
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session as Database
 from sqlmodel import select
 
@@ -54,6 +55,16 @@ def connect(
     client = OrgClient(http_session(runtime.settings.ca_bundle), lambda _dead: _live(login))
     described = {sobject: found for sobject in PEOPLE if (found := _describe(client, sobject)) is not None}
     findings = checks.check(client, described)
+    try:
+        source = _keep_new(runtime, name, login_url, kept[-1], login=login, described=described)
+    except IntegrityError:
+        raise Refused(f"The org {login.org_id} or the name '{name}' was connected just now by someone else.") from None
+    return source, findings
+
+
+def _keep_new(
+    runtime: Runtime, name: str, login_url: str, credentials: Credentials, *, login: Login, described: Describes
+) -> Source:
     with transaction(runtime.database_url) as database:
         source = Source(
             name=name,
@@ -69,9 +80,9 @@ def connect(
         )
         database.add(source)
         database.flush()
-        _seal(runtime, source, kept[-1], login)
+        _seal(runtime, source, credentials, login)
         fields.register(database, _person_fields(source, described))
-    return source, findings
+    return source
 
 
 def _describe(client: OrgClient, sobject: str) -> dict[str, Any] | None:

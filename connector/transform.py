@@ -6,8 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from cdp.fields import Field
-from cdp.ingest import csv_row
-from cdp.records import REQUIRED, Consent, Layout
+from cdp.records import REQUIRED, Consent, Layout, csv_row
 from connector.errors import NeedsAttention
 from connector.filters import EVERYTHING, Admission
 from connector.objects import SalesforceObject

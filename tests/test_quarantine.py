@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import psycopg
 import pytest
 
 from cdp.records import Outcome
@@ -88,7 +87,6 @@ def test_a_good_version_heals_its_own_quarantine_only(cdp: Cdp) -> None:
     assert set(quarantine(cdp)) == {CID.record_id}
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="quarantine is healed by any version of the record")
 def test_an_older_version_does_not_hide_a_newer_bad_one(cdp: Cdp) -> None:
     newer = replace(BOB, version_at=BEGINNING + HOUR, read_at=BEGINNING + HOUR)
     cdp.put([row(newer, score="x")])
@@ -96,19 +94,16 @@ def test_an_older_version_does_not_hide_a_newer_bad_one(cdp: Cdp) -> None:
     assert set(quarantine(cdp)) == {BOB.record_id}
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="quarantine is not compared with the stored version")
 def test_a_superseded_bad_version_does_not_return_to_quarantine(cdp: Cdp) -> None:
     cdp.deliver([replace(BOB, version_at=BEGINNING + HOUR)])
     cdp.put([row(BOB, score="x")])
     assert quarantine(cdp) == {}
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="bad rows of one id are counted as one")
 def test_every_row_of_a_batch_is_counted_once(cdp: Cdp) -> None:
     assert cdp.put([row(BOB, score="x"), row(BOB, score="y"), row(ANN)]).read == 3
 
 
-@pytest.mark.xfail(strict=True, raises=psycopg.errors.NotNullViolation, reason="the whole batch fails")
 @pytest.mark.parametrize("column", ["Id", "CreatedDate", "LastModifiedDate", "SystemModstamp"])
 def test_a_row_without_a_necessary_value_is_set_aside(cdp: Cdp, column: str) -> None:
     assert cdp.put([row(ANN), row(BOB, **{column: None})]) == Outcome(read=2, written=1, imported=1, quarantined=1)

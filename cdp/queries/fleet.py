@@ -65,8 +65,9 @@ def run(session: Session, run_id: int) -> Row | None:
     found = rows(
         driver(session),
         """
-        SELECT id AS run_id, source_id, kind, state, started_at, ended_at, resume_at, expected, read, written, skipped,
-               deleted, quarantined, api_calls, note, error_code, error
+        SELECT id AS run_id, source_id, kind, state, coalesce(lease_until > now(), false) AS alive, started_at,
+               ended_at, resume_at, expected, read, written, skipped, deleted, quarantined, api_calls, note, error_code,
+               error
         FROM run WHERE id = %(run)s
         """,
         {"run": run_id},

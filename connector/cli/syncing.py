@@ -191,10 +191,12 @@ def _await(runtime: Runtime, run_id: int) -> None:
     """Wait for a run that somebody else carries out."""
     give_up_at = time.monotonic() + UNCLAIMED_LIMIT
     while (row := _find_run(runtime, run_id)) and row["state"] in ("queued", "running"):
-        if row["state"] == "queued" and time.monotonic() > give_up_at:
+        if row["alive"]:
+            give_up_at = time.monotonic() + UNCLAIMED_LIMIT
+        if time.monotonic() > give_up_at:
             raise ConnectorError(
-                f"No worker took run {run_id} within {UNCLAIMED_LIMIT:.0f} s; it stays queued: "
-                "start `connector worker`, or use --here."
+                f"No worker worked on run {run_id} for {UNCLAIMED_LIMIT:.0f} s; it is kept for the next one: "
+                "start `connector worker` and `connector beat`, or use --here."
             )
         time.sleep(LOOK_EVERY)
     if row is not None:  # a removal takes its own run away

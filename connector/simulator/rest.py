@@ -42,6 +42,8 @@ def all_objects(call: Call) -> Response:
 def one_object(call: Call) -> Response:
     """`GET …/sobjects/X/describe`."""
     document = describe_object(call.instance.org, call.params["object"], call.version)
+    if not call.signed_in.user.can_write:
+        document |= dict.fromkeys(("createable", "updateable", "deletable", "mergeable", "undeletable"), False)
     return _cached(call, document["name"], document)
 
 

@@ -380,7 +380,6 @@ def test_a_bad_setting_is_wrong_usage(inside: Inside, name: str, value: str) -> 
     failed(inside.cli("status", **{name: value}), 2, name)
 
 
-@pytest.mark.xfail(strict=True, reason="the settings do not check that an address is one: it ends as unexpected, 1")
 @pytest.mark.parametrize("name", ["CONNECTOR_DATABASE_URL", "CONNECTOR_REDIS_URL"])
 def test_an_address_that_is_none_is_wrong_usage(inside: Inside, name: str) -> None:
     inside.connect()

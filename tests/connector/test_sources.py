@@ -70,12 +70,6 @@ def test_the_same_org_is_not_connected_twice(site: Site) -> None:
     assert len(site.query("SELECT id FROM source")) == 1
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=Exception,
-    reason="both connections pass the check before either inserts; the loser meets the unique constraint of "
-    "source.org_id as an unexpected IntegrityError instead of Refused",
-)
 def test_of_two_connections_at_the_same_moment_one_is_refused(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     together = threading.Barrier(2)
     check = sources.checks.check
@@ -144,10 +138,6 @@ def test_an_org_with_leads_only_is_connected_with_a_warning(site: Site) -> None:
     assert all(finding.remedy for finding in findings if finding.status != "ok")
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the simulator's describe says createable and updateable of every object, whatever the user's rights",
-)
 def test_a_user_who_may_only_read_has_no_warning_of_rights(site: Site) -> None:
     site.instance().integration_user.can_write = False
     url = site.server.url(site.orgs["acme"])

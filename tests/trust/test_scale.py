@@ -9,11 +9,12 @@ from random import Random
 
 import pytest
 
+from cdp.verification import verify
 from tests import oracle
 from tests.feed import HOUR, Cdp
 from tests.oracle import BEGINNING, Record
 from tests.stories import RULES, in_batches
-from tests.trust.world import World, contact, identity, lead
+from tests.trust.world import World, contact, identity, ids, lead
 
 pytestmark = pytest.mark.slow
 
@@ -106,7 +107,7 @@ def test_a_mailbox_of_5000_makes_no_giant_and_merges_again_below_the_limit(world
     leaving = [replace(one, email=None, version_at=stamp, modified_at=stamp, read_at=stamp) for one in crowd[2:]]
     world.cdp.deliver(leaving)
     world.cdp.resolve(world.rules)
-    assert world.groups(*crowd[:2], lead(9000)) == [[one.record_id for one in (*crowd[:2], lead(9000))]]
+    assert world.groups(*crowd[:2], lead(9000)) == ids([*crowd[:2], lead(9000)])
     assert world.verify().same
 
 
@@ -156,6 +157,4 @@ def test_sixteen_writers_with_overlapping_batches_in_reversed_order(cdp: Cdp) ->
         resolver.result()
     cdp.resolve(RULES)
     assert cdp.people() == oracle.people(versions, RULES)
-    from cdp.verification import verify
-
     assert verify(cdp.url, identity(RULES)).same

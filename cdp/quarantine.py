@@ -1,0 +1,147 @@
+"""Rows that cannot be stored: found, set aside with their reason and version, and no value of them kept."""
+
+import csv
+import io
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from psycopg import sql
+from sqlmodel import Session
+
+from cdp.db import driver
+from cdp.fields import TYPES
+from cdp.records import FIXED, REQUIRED, Batch, Layout, csv_row
+
+csv.field_size_limit(4 * 131_072)
+
+
+class BadRow(NamedTuple):
+    """A row that the database cannot hold: its id and version as far as they can be read, and why."""
+
+    record_id: str
+    version_at: str | None
+    reason: str
+
+
+def scrubbed(batch: Batch, bad: list[BadRow]) -> Iterator[bytes]:
+    """Yield the rows whose text PostgreSQL can hold, and add the others to `bad`."""
+    text = io.TextIOWrapper(
+        io.BufferedReader(_Chunks(batch.chunks())), encoding="utf-8", errors="surrogateescape", newline=""
+    )
+    places = [batch.layout.columns.index(batch.layout.fixed[name]) for name in ("record_id", "version_at")]
+    for row in csv.reader(text):
+        reason = _unstorable(row, len(batch.layout.columns))
+        if reason:
+            record_id, version_at = (_readable(row, place) for place in places)
+            bad.append(BadRow(record_id or "unknown", version_at, reason))
+        else:
+            yield csv_row(row)
+
+
+def _readable(row: list[str], place: int) -> str | None:
+    """Return a cell if it is plain: one that is not may be anything."""
+    return row[place] if len(row) > place and row[place].isascii() and row[place].isprintable() and row[place] else None
+
+
+def _unstorable(row: list[str], width: int) -> str | None:
+    if len(row) != width:
+        return f"the row has {len(row)} columns instead of {width}"
+    text = "".join(row)
+    if "\x00" in text:
+        return "a text contains a NUL character"
+    if any("\ud800" <= letter <= "\udfff" for letter in text):
+        return "a text is not valid Unicode"
+    return None
+
+
+class _Chunks(io.RawIOBase):
+    """A readable file over an iterable of bytes."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - the signature of io.RawIOBase
+        self._rest = self._rest or next(self._chunks, b"")
+        size = min(len(buffer), len(self._rest))
+        buffer[:size], self._rest = self._rest[:size], self._rest[size:]
+        return size
+
+
+def keep(session: Session, batch: Batch, bad: Iterable[BadRow]) -> None:
+    """Put rows into quarantine that never reached the stage."""
+    driver(session).execute(_REFUSED)
+    with driver(session).cursor() as cursor, cursor.copy("COPY pg_temp.refused FROM STDIN") as copy:
+        for row in bad:
+            copy.write_row(row)
+    _settle(session, batch)
+
+
+def set_aside_invalid(session: Session, batch: Batch) -> int:
+    """Move staged rows to quarantine that lack a necessary value or have one not of its type; return how many."""
+    fixed = {name: sql.Identifier(column) for name, column in batch.layout.fixed.items()}
+    connection = driver(session)
+    connection.execute(_REFUSED)
+    connection.execute(
+        sql.SQL(
+            """
+            WITH judged AS (SELECT ctid AS place, {id} AS record_id, {stamp} AS version_at, CASE {reasons} END AS reason
+                            FROM pg_temp.stage),
+            gone AS (DELETE FROM pg_temp.stage AS s USING judged AS j WHERE s.ctid = j.place AND j.reason IS NOT NULL
+                     RETURNING j.record_id, j.version_at, j.reason)
+            INSERT INTO pg_temp.refused SELECT coalesce(record_id, 'unknown'), version_at, reason FROM gone
+            """
+        ).format(id=fixed["record_id"], stamp=fixed["version_at"], reasons=sql.SQL(" ").join(_reasons(batch.layout)))
+    )
+    return _settle(session, batch)
+
+
+def _reasons(layout: Layout) -> Iterator[sql.Composed]:
+    """Yield the branches of a CASE that says why a staged row cannot be stored."""
+    for name, column in layout.fixed.items():
+        if name in REQUIRED:
+            cell = sql.Identifier(column)
+            yield sql.SQL("WHEN {} IS NULL THEN {}").format(cell, sql.Literal(f"{column} has no value"))
+    for column, kind in _typed(layout):
+        reason = sql.Literal(f"{column} is not a valid {kind}")
+        yield sql.SQL("WHEN NOT pg_input_is_valid({}, {}) THEN {}").format(
+            sql.Identifier(column), sql.Literal(kind), reason
+        )
+
+
+def _typed(layout: Layout) -> Iterator[tuple[str, str]]:
+    """Yield (CSV column, SQL type) for every column whose text must be readable as another type."""
+    for name, column in layout.fixed.items():
+        if FIXED[name] != "text":
+            yield column, FIXED[name]
+    for field, column in layout.fields.items():
+        if field.type not in ("text", "list"):
+            yield column, TYPES[field.type]
+
+
+def _settle(session: Session, batch: Batch) -> int:
+    """Keep what was refused, unless the record is stored in a later version already; return how many rows it was."""
+    connection = driver(session)
+    found = connection.execute("SELECT count(*) FROM pg_temp.refused").fetchone()
+    values = {"source": batch.source_id, "org": batch.org_id, "object": batch.object, "read_at": batch.read_at}
+    connection.execute(_KEEP, values)
+    connection.execute("DROP TABLE pg_temp.refused")
+    return int(found[0]) if found else 0
+
+
+_REFUSED = "CREATE TEMP TABLE refused (record_id text, version_at text, reason text) ON COMMIT DROP"
+_KEEP = """
+    INSERT INTO quarantine (source_id, object, record_id, version_at, reason, seen_at)
+    SELECT DISTINCT ON (b.record_id) %(source)s, %(object)s, b.record_id, b.version_at, b.reason, %(read_at)s
+    FROM pg_temp.refused AS b
+    LEFT JOIN record AS r ON r.handle = record_handle(%(org)s, %(object)s, b.record_id)
+    WHERE r.version_at IS NULL OR NOT pg_input_is_valid(coalesce(b.version_at, ''), 'timestamptz')
+       OR r.version_at <= CASE WHEN pg_input_is_valid(coalesce(b.version_at, ''), 'timestamptz')
+                               THEN b.version_at::timestamptz END
+    ORDER BY b.record_id, b.version_at DESC NULLS LAST
+    ON CONFLICT (source_id, object, record_id) DO UPDATE
+        SET reason = excluded.reason, version_at = excluded.version_at, seen_at = excluded.seen_at
+"""
