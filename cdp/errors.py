@@ -31,3 +31,7 @@ class ErasureKeyMissing(CdpError):
 
 class NotDecidable(CdpError):
     """A decision about people cannot be taken, or taken back, as things are."""
+
+
+class MalformedBatch(CdpError):
+    """A row has another number of columns than its batch: the batch was cut off, and has to be read again."""

@@ -212,7 +212,7 @@ class RunObject(SQLModel, table=True):
 
 
 class ObjectSchema(SQLModel, table=True):
-    """What describe last said of an object: field → type, and since when mapped fields are missing or retyped."""
+    """What describe last said of an object, field → type, and whether all of it has to be read again for that."""
 
     __tablename__ = "object_schema"
 
@@ -221,6 +221,7 @@ class ObjectSchema(SQLModel, table=True):
     fingerprint: str
     fields: dict[str, str] = _json(dict)
     seen_at: datetime = _stamp()
+    reread: bool = False
 
 
 class Finding(SQLModel, table=True):

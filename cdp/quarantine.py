@@ -9,10 +9,12 @@ from psycopg import sql
 from sqlmodel import Session
 
 from cdp.db import driver
+from cdp.errors import MalformedBatch
 from cdp.fields import TYPES
 from cdp.records import FIXED, REQUIRED, Batch, Layout, csv_row
 
 csv.field_size_limit(4 * 131_072)
+NOTED = ("record_id", "version_at", "is_deleted")
 
 
 class BadRow(NamedTuple):
@@ -20,32 +22,34 @@ class BadRow(NamedTuple):
 
     record_id: str
     version_at: str | None
+    is_deleted: str | None
     reason: str
 
 
 def scrubbed(batch: Batch, bad: list[BadRow]) -> Iterator[bytes]:
-    """Yield the rows whose text PostgreSQL can hold, and add the others to `bad`."""
+    """Yield the rows whose text PostgreSQL can hold, and add the others to `bad`; raises MalformedBatch."""
     text = io.TextIOWrapper(
         io.BufferedReader(_Chunks(batch.chunks())), encoding="utf-8", errors="surrogateescape", newline=""
     )
-    places = [batch.layout.columns.index(batch.layout.fixed[name]) for name in ("record_id", "version_at")]
+    columns, fixed = batch.layout.columns, batch.layout.fixed
+    places = [columns.index(fixed[name]) if name in fixed else -1 for name in NOTED]
     for row in csv.reader(text):
-        reason = _unstorable(row, len(batch.layout.columns))
+        if len(row) != len(columns):
+            raise MalformedBatch(f"A row has {len(row)} columns instead of {len(columns)}: read it again.")
+        reason = _unstorable(row)
         if reason:
-            record_id, version_at = (_readable(row, place) for place in places)
-            bad.append(BadRow(record_id or "unknown", version_at, reason))
+            record_id, version_at, is_deleted = (_readable(row, place) for place in places)
+            bad.append(BadRow(record_id or "unknown", version_at, is_deleted, reason))
         else:
             yield csv_row(row)
 
 
 def _readable(row: list[str], place: int) -> str | None:
     """Return a cell if it is plain: one that is not may be anything."""
-    return row[place] if len(row) > place and row[place].isascii() and row[place].isprintable() and row[place] else None
+    return row[place] if place >= 0 and row[place].isascii() and row[place].isprintable() and row[place] else None
 
 
-def _unstorable(row: list[str], width: int) -> str | None:
-    if len(row) != width:
-        return f"the row has {len(row)} columns instead of {width}"
+def _unstorable(row: list[str]) -> str | None:
     text = "".join(row)
     if "\x00" in text:
         return "a text contains a NUL character"
@@ -88,13 +92,19 @@ def set_aside_invalid(session: Session, batch: Batch) -> int:
     connection.execute(
         sql.SQL(
             """
-            WITH judged AS (SELECT ctid AS place, {id} AS record_id, {stamp} AS version_at, CASE {reasons} END AS reason
+            WITH judged AS (SELECT ctid AS place, {id} AS record_id, {stamp} AS version_at, {deleted} AS is_deleted,
+                                   CASE {reasons} END AS reason
                             FROM pg_temp.stage),
             gone AS (DELETE FROM pg_temp.stage AS s USING judged AS j WHERE s.ctid = j.place AND j.reason IS NOT NULL
-                     RETURNING j.record_id, j.version_at, j.reason)
-            INSERT INTO pg_temp.refused SELECT coalesce(record_id, 'unknown'), version_at, reason FROM gone
+                     RETURNING j.record_id, j.version_at, j.is_deleted, j.reason)
+            INSERT INTO pg_temp.refused SELECT coalesce(record_id, 'unknown'), version_at, is_deleted, reason FROM gone
             """
-        ).format(id=fixed["record_id"], stamp=fixed["version_at"], reasons=sql.SQL(" ").join(_reasons(batch.layout)))
+        ).format(
+            id=fixed["record_id"],
+            stamp=fixed["version_at"],
+            deleted=fixed.get("is_deleted", sql.NULL),
+            reasons=sql.SQL(" ").join(_reasons(batch.layout)),
+        )
     )
     return _settle(session, batch)
 
@@ -128,11 +138,25 @@ def _settle(session: Session, batch: Batch) -> int:
     found = connection.execute("SELECT count(*) FROM pg_temp.refused").fetchone()
     values = {"source": batch.source_id, "org": batch.org_id, "object": batch.object, "read_at": batch.read_at}
     connection.execute(_KEEP, values)
+    connection.execute(_BURY, values)
     connection.execute("DROP TABLE pg_temp.refused")
     return int(found[0]) if found else 0
 
 
-_REFUSED = "CREATE TEMP TABLE refused (record_id text, version_at text, reason text) ON COMMIT DROP"
+_REFUSED = """
+    CREATE TEMP TABLE refused (record_id text, version_at text, is_deleted text, reason text) ON COMMIT DROP
+"""
+# That a row was deleted holds whatever its other values are.
+_BURY = """
+    WITH buried AS (
+        UPDATE record AS r SET state = 'deleted', read_at = %(read_at)s
+        FROM pg_temp.refused AS b
+        WHERE r.handle = record_handle(%(org)s, %(object)s, b.record_id) AND b.is_deleted = 'true'
+          AND r.state IN ('live', 'filtered') AND r.read_at <= %(read_at)s
+        RETURNING r.handle
+    )
+    INSERT INTO touched (handle) SELECT handle FROM buried
+"""
 _KEEP = """
     INSERT INTO quarantine (source_id, object, record_id, version_at, reason, seen_at)
     SELECT DISTINCT ON (b.record_id) %(source)s, %(object)s, b.record_id, b.version_at, b.reason, %(read_at)s

@@ -4,10 +4,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 from cdp.db import transaction
-from cdp.models import Run
+from cdp.models import Run, Source
 from cdp.records import Layout
+from connector import filters
 from connector.client import OrgClient
 from connector.cursors import Pass
 from connector.errors import BadInput, DailyLimitReached, SalesforceError, SessionExpired, Transient
@@ -33,14 +35,14 @@ class Estimate:
     seconds: float
 
 
-def chosen(text: str | None, mapping: Mapping[str, Mapping[str, object]]) -> dict[str, list[str]]:
-    """Return object → mapped fields from "Lead.X,Contact.Y"; without a text every mapped field.
+def chosen(text: str | None, mapping: Mapping[str, Mapping[str, Mapping[str, object]]]) -> dict[str, list[str]]:
+    """Return object → mapped fields from "Lead.X,Contact.Y"; without a text those mapped since records were read.
 
     Raises:
-        BadInput: a name is not that of a mapped field.
+        BadInput: a name is not that of a mapped field, or there is nothing to fill.
     """
     if text is None:
-        return {sobject: sorted(fields) for sobject, fields in mapping.items() if fields}
+        return _waiting(mapping)
     wanted: dict[str, list[str]] = {}
     for name in filter(None, map(str.strip, text.split(","))):
         sobject, _, field = name.partition(".")
@@ -49,6 +51,17 @@ def chosen(text: str | None, mapping: Mapping[str, Mapping[str, object]]) -> dic
         wanted.setdefault(sobject, []).append(field)
     if not wanted:
         raise BadInput("Name the fields to fill as Lead.X,Contact.Y.")
+    return wanted
+
+
+def _waiting(mapping: Mapping[str, Mapping[str, Mapping[str, object]]]) -> dict[str, list[str]]:
+    found = {
+        sobject: sorted(name for name, target in fields.items() if "mapped_at" in target)
+        for sobject, fields in mapping.items()
+    }
+    wanted = {sobject: fields for sobject, fields in found.items() if fields}
+    if not wanted:
+        raise BadInput("No field was mapped since the records were read: name fields with --fields Lead.X,Contact.Y.")
     return wanted
 
 
@@ -83,10 +96,10 @@ def backfill(work: Work) -> None:
 
 
 def _fill_object(work: Work, sobject: str, fields: Sequence[str]) -> None:
-    progress = _progress(work, sobject)
-    if progress.get("done"):
+    progress, selection = _progress(work, sobject), work.selection(PEOPLE[sobject])
+    if progress.get("done") or filters.settled(selection.tree, sobject) is False:
         return
-    whole, _drift = work.plan(PEOPLE[sobject], work.selection(PEOPLE[sobject]))
+    whole, _drift = work.plan(PEOPLE[sobject], selection)
     plan = _narrowed(whole, fields)
     reading = Reading(
         client=work.client,
@@ -123,6 +136,19 @@ def _store_page(work: Work, plan: Plan, page: Page, *, expected: int | None) -> 
             **(run.checkpoint or {}),
             plan.sobject.name: {"page": page.checkpoint, "done": page.last},
         }
+        if page.last:
+            source = database.get_one(Source, work.source.key)
+            source.mapping = _filled(source.mapping, plan)
+
+
+def _filled(mapping: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
+    """Return the mapping with the plan's fields no longer waiting to be filled."""
+    name, done = plan.sobject.name, set(plan.layout.fields.values())
+    fields = {
+        field: {key: value for key, value in target.items() if key != "mapped_at" or field not in done}
+        for field, target in mapping[name].items()
+    }
+    return {**mapping, name: fields}
 
 
 def _progress(work: Work, sobject: str) -> Checkpoint:

@@ -206,7 +206,7 @@ class OrgClient:
 
     def _call(self, call: Callable[[Salesforce], T]) -> T:
         for attempt in stamina.retry_context(
-            on=Transient, attempts=ATTEMPTS, wait_initial=0.5, wait_max=30, timeout=300
+            on=_worth_repeating, attempts=ATTEMPTS, wait_initial=0.5, wait_max=30, timeout=300
         ):
             with attempt:
                 return self._once(call)

@@ -15,7 +15,7 @@ from connector.transform import Plan
 from connector.work import Work
 
 log = structlog.get_logger()
-REACH = timedelta(days=15)  # of the recycle bin and of the delete log
+REACH = timedelta(days=15)  # of the recycle bin and of the delete log, which refuses to be asked further back
 
 
 def settle(work: Work, plan: Plan, window: Window, last_look: datetime | None) -> str | None:
@@ -28,7 +28,7 @@ def settle(work: Work, plan: Plan, window: Window, last_look: datetime | None) -
     if window.lo is None or last_look is None:
         return None
     name = plan.sobject.name
-    if work.client.observed.server_time - last_look > REACH:
+    if work.client.observed.server_time - window.lo >= REACH - timedelta(minutes=5):
         gap = f"{name} was last read more than {REACH.days} days ago, longer than deletions are kept."
         return _force_resync(work, name, gap)
     deleted = work.client.deleted(name, window.lo)

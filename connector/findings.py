@@ -11,8 +11,13 @@ RETYPED = "field_retyped"
 HIDDEN = "object_hidden"
 
 
-def replace(session: Session, source: Source, sobject: str, codes: Collection[str], wanted: Sequence[Finding]) -> None:
-    """Make the open findings with these codes about an object be just `wanted`; one that goes on keeps its time."""
+def replace(
+    session: Session, source: Source, sobject: str, codes: Collection[str], wanted: Sequence[Finding]
+) -> set[str]:
+    """Make the open findings with these codes about an object be just `wanted`; one that goes on keeps its time.
+
+    Returns the subjects of those that hold no more.
+    """
     found = session.exec(
         select(Finding).where(Finding.source_id == source.key, Finding.object == sobject, col(Finding.code).in_(codes))
     ).all()
@@ -22,3 +27,4 @@ def replace(session: Session, source: Source, sobject: str, codes: Collection[st
             session.add(finding)
     for finding in known.values():
         session.delete(finding)
+    return {finding.subject for finding in known.values()}

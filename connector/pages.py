@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import IO, Any
 
 import structlog
@@ -165,7 +166,15 @@ def _job_pages(reading: Reading, job_id: str, locator: str | None) -> Iterator[P
     expected = _await_job(reading.client, job_id)
     while True:
         file, announced, following = reading.client.job_page(job_id, locator, reading.bulk_page)
-        yield _bulk_page(reading, file, announced, expected, {"job": job_id, "locator": following})
+        start = _after_header(file, reading.fields, first=locator is None, announced=announced)
+        yield Page(
+            chunks=partial(_rows, file, start),
+            read_at=reading.client.observed.server_time,
+            checkpoint={"job": job_id, "locator": following},
+            last=following is None,
+            announced=announced,
+            expected=expected,
+        )
         if following is None:
             return
         locator = following
@@ -183,34 +192,26 @@ def _await_job(client: OrgClient, job_id: str) -> int | None:
     return job.get("numberRecordsProcessed")
 
 
-def _bulk_page(
-    reading: Reading, file: IO[bytes], announced: int | None, expected: int | None, checkpoint: Checkpoint
-) -> Page:
-    start = _after_header(file, reading.fields)
-
-    def chunks() -> Iterator[bytes]:
-        file.seek(start)
-        while chunk := file.read(CHUNK):
-            yield chunk
-
-    return Page(
-        chunks=chunks,
-        read_at=reading.client.observed.server_time,
-        checkpoint=checkpoint,
-        last=checkpoint["locator"] is None,
-        announced=announced,
-        expected=expected,
-    )
+def _rows(file: IO[bytes], start: int) -> Iterator[bytes]:
+    file.seek(start)
+    while chunk := file.read(CHUNK):
+        yield chunk
 
 
-def _after_header(file: IO[bytes], fields: Iterable[str]) -> int:
-    """Return where the rows begin. The header may stand on every page or only on the first; its order is checked."""
+def _after_header(file: IO[bytes], fields: Iterable[str], *, first: bool, announced: int | None) -> int:
+    """Return where the rows begin. The header may stand on every page or only on the first; its order is checked.
+
+    Raises:
+        Transient: this is no page of results: it announces no rows, or the first lacks the query's header.
+    """
     line = file.readline()
     names = next(csv.reader(io.StringIO(line.decode("utf-8", "replace"))), [])
     wanted = [field.lower() for field in fields]
     found = [name.lower() for name in names]
-    if found == wanted or not line:
+    if found == wanted or (not line and announced == 0):
         return len(line)
     if sorted(found) == sorted(wanted):
         raise SalesforceError("COLUMN_ORDER", "The bulk result has its columns in another order than the query.")
+    if first or announced is None:
+        raise Transient("unreadable_page", "The org answered with something else than bulk results: it is asked again.")
     return 0

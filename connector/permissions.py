@@ -64,6 +64,10 @@ def _answer(channel: str, sobject: str, rule: object, known: Describes) -> dict[
 
 
 def _check_values(full: str, column: Column, rule: Mapping[str, Any]) -> None:
+    if "." in column.path:
+        raise BadInput(
+            f"{full} cannot drive consent: a parent's change would not be seen in time, so use an own field."
+        )
     sides = [rule.get("yes", []), rule.get("no", [])]
     if not all(isinstance(side, list) for side in sides) or not any(sides):
         raise BadInput(f"Say which values of {full} mean yes or no: lists under 'yes' and 'no', one of them not empty.")

@@ -15,11 +15,13 @@ from cdp import clearing
 from cdp.db import transaction
 from cdp.models import Cursor, Finding, ReadWindow
 from cdp.records import Outcome
-from connector import deletions, filters, findings
+from connector import deletions, filters, findings, schemas
 from connector.cursors import SYSTEM_STAMP, Pass, Window, next_window, passes
 from connector.errors import (
+    ConnectorError,
     DailyLimitReached,
     FieldUnavailable,
+    NeedsAttention,
     ObjectUnavailable,
     QueryTimeout,
     SalesforceError,
@@ -62,7 +64,7 @@ def poll(work: Work) -> None:
     Raises:
         ConnectorError: by kind; whatever was stored stays, and the next poll goes on after it.
     """
-    failures: list[SalesforceError] = []
+    failures: list[ConnectorError] = []
     begun: dict[str, Begun] = {}
     for sobject in PEOPLE.values():
         with _others_go_on(failures):
@@ -76,15 +78,22 @@ def poll(work: Work) -> None:
 
 
 @contextmanager
-def _others_go_on(failures: list[SalesforceError]) -> Iterator[None]:
-    """Keep a permanent failure for later; a passing one, of the session or of the quota concerns all objects alike."""
+def _others_go_on(failures: list[ConnectorError]) -> Iterator[None]:
+    """Keep a failure of one object for later; what concerns the session, the quota or the org ends the poll."""
     try:
         yield
-    except (Transient, DailyLimitReached, SessionExpired):
-        raise
-    except SalesforceError as error:
+    except (SalesforceError, NeedsAttention) as error:
+        if _concerns_all(error):
+            raise
         log.warning("object_failed", code=error.code, error=str(error))
         failures.append(error)
+
+
+def _concerns_all(error: SalesforceError | NeedsAttention) -> bool:
+    if isinstance(error, NeedsAttention):
+        return error.blocks
+    passing = isinstance(error, Transient) and not isinstance(error, QueryTimeout)
+    return passing or isinstance(error, DailyLimitReached | SessionExpired)
 
 
 def _with_access(work: Work, sobject: SalesforceObject, action: Callable[[], T]) -> T | None:
@@ -281,6 +290,8 @@ def _close_window(database: Session, work: Work, cursor: Cursor, window: Window)
         source_id=cursor.source_id, object=cursor.object, run_id=work.lease.run_id, lo=window.lo, hi=window.hi
     )
     database.add(closed)
+    if window.lo is None:
+        schemas.note_read(database, cursor.source_id, cursor.object)
     cursor.checkpoint = None
     cursor.closed_to = window.hi
     cursor.last_run = work.client.observed.server_time

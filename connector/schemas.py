@@ -30,22 +30,36 @@ def note(session: Session, source: Source, sobject: SalesforceObject, types: Fie
     """Compare a fresh describe with the stored one, keep it, and open or close findings about mapped fields.
 
     A field that vanished or whose new type does not fit its person field is frozen: its stored values stay as they are.
+    One that changed its type or came back makes everything be read again, since no stamp told of its values; that
+    stays due until `note_read`.
     """
-    stored = session.get(ObjectSchema, (source.key, sobject.name))
-    before = stored.fields if stored else {}
-    mapping = source.mapping.get(sobject.name, {})
+    stored = session.get(ObjectSchema, (source.key, sobject.name)) or ObjectSchema(
+        source_id=source.key, object=sobject.name, fingerprint="", fields={}, seen_at=now
+    )
+    before, mapping = stored.fields, source.mapping.get(sobject.name, {})
     unfit = _unfit(session, mapping, types)
-    retyped = {name for name in mapping if name in before and types.get(name, before[name]) != before[name]}
     missing = {name for name in mapping if name not in types}
-    if stored is None or before != dict(types):
-        _keep(session, source, sobject, types, now)
-    if stored is not None and before != dict(types):
-        added, gone = sorted(types.keys() - before.keys()), sorted(before.keys() - types.keys())
-        log.info("schema_changed", object=sobject.name, added=added, gone=gone, retyped=sorted(retyped))
     wanted = [_missing(source, sobject, name, now) for name in missing]
     wanted += [_retyped(source, sobject, name, types[name], now) for name in unfit]
-    findings.replace(session, source, sobject.name, (findings.MISSING, findings.RETYPED), wanted)
-    return Drift(frozenset(unfit), reread=bool(retyped - missing - unfit))
+    codes = (findings.MISSING, findings.RETYPED)
+    back = findings.replace(session, source, sobject.name, codes, wanted) & types.keys()
+    retyped = {name for name in mapping if name in before and types.get(name, before[name]) != before[name]}
+    stored.reread = stored.reread or bool((back | retyped) - missing - unfit)
+    if before and before != dict(types):
+        added, gone = sorted(types.keys() - before.keys()), sorted(before.keys() - types.keys())
+        log.info("schema_changed", object=sobject.name, added=added, gone=gone, retyped=sorted(retyped))
+    if before != dict(types):
+        stored.fields, stored.seen_at = dict(types), now
+        stored.fingerprint = hashlib.sha256(json.dumps(sorted(types.items())).encode()).hexdigest()
+    session.add(stored)
+    return Drift(frozenset(unfit), stored.reread)
+
+
+def note_read(session: Session, source_id: int, sobject: str) -> None:
+    """Note that everything of an object has been read again."""
+    stored = session.get(ObjectSchema, (source_id, sobject))
+    if stored is not None:
+        stored.reread = False
 
 
 def _unfit(session: Session, mapping: Mapping[str, Mapping[str, str]], types: FieldTypes) -> set[str]:
@@ -55,14 +69,6 @@ def _unfit(session: Session, mapping: Mapping[str, Mapping[str, str]], types: Fi
         for name, target in mapping.items()
         if name in types and held.get(target["to"]) not in (None, transform.person_field(name, target, types).type)
     }
-
-
-def _keep(session: Session, source: Source, sobject: SalesforceObject, types: FieldTypes, now: datetime) -> None:
-    fingerprint = hashlib.sha256(json.dumps(sorted(types.items())).encode()).hexdigest()
-    schema = ObjectSchema(
-        source_id=source.key, object=sobject.name, fingerprint=fingerprint, fields=dict(types), seen_at=now
-    )
-    session.merge(schema)
 
 
 def _missing(source: Source, sobject: SalesforceObject, name: str, now: datetime) -> Finding:

@@ -42,7 +42,13 @@ def trace(session: Session, text: str, max_records_per_key: int) -> list[dict[st
     found = queries.trace(session, record_id)
     if not found:
         return [{"record_id": record_id, "state": "unknown", "fate": _unknown(session, record_id)}]
-    return [{**row, "fate": _fate(row, max_records_per_key)} for row in found]
+    return [{**row, "fate": _fate(row, max_records_per_key) + _newest(row)} for row in found]
+
+
+def _newest(row: dict[str, Any]) -> str:
+    if row["state"] == "quarantined" or not row["quarantined"]:
+        return ""
+    return f" Its newest version could not be stored: {row['quarantined']}."
 
 
 def _unknown(session: Session, record_id: str) -> str:

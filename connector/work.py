@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Self
 
@@ -10,12 +10,13 @@ from sqlmodel import Session
 
 from cdp import fields, ingest
 from cdp.db import transaction
+from cdp.errors import MalformedBatch
 from cdp.models import Run, Source
 from cdp.records import Batch, Outcome
 from connector import choosing, filters, schemas, sources, transform
 from connector.choosing import Selection
 from connector.client import OrgClient
-from connector.errors import WaitingForQuota
+from connector.errors import Transient, WaitingForQuota
 from connector.objects import SalesforceObject
 from connector.paths import Describes
 from connector.runs import Lease
@@ -79,7 +80,7 @@ class Work:
             raise WaitingForQuota(
                 f"The org has used {observed.used} of {observed.limit} API calls, the share this connector may reach: "
                 "work goes on by itself when usage falls.",
-                observed.server_time + QUOTA_PAUSE,
+                datetime.now(UTC) + QUOTA_PAUSE,
             )
 
     def store(
@@ -101,7 +102,10 @@ class Work:
             chunks=chunks,
             erasure_keys=self.runtime.vault.erasure_keys,
         )
-        outcome = ingest.store(database, batch)
+        try:
+            outcome = ingest.store(database, batch)
+        except MalformedBatch as error:
+            raise Transient("cut_row", str(error)) from None
         self.lease.note(database, plan.sobject.name, outcome, expected)
         return outcome
 

@@ -76,6 +76,11 @@ def test_a_hidden_opt_out_field_is_shown_with_its_repair(peopled: Site, command:
         ({"email": {"Lead": "yes"}}, f"The email permission of Lead cannot be used: {SHAPE}."),
         ({"email": {"Lead": OPT_OUT | {"maybe": []}}}, f"The email permission of Lead cannot be used: {SHAPE}."),
         (
+            {"email": {"Contact": {"field": "ReportsTo.HasOptedOutOfEmail", "no": [True]}}},
+            "Contact.ReportsTo.HasOptedOutOfEmail cannot drive consent: a parent's change would not be seen in time, "
+            "so use an own field.",
+        ),
+        (
             {"email": {"Lead": {"field": "HasOptedOut", "no": [True]}}},
             "Lead has no field 'HasOptedOut' that the login can see: did you mean HasOptedOutOfFax?",
         ),

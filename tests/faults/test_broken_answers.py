@@ -16,7 +16,6 @@ def windows(scene: Scene, run_id: int, sobject: str = "Lead") -> int:
     return len(scene.query("SELECT FROM read_window WHERE run_id = %(r)s AND object = %(o)s", r=run_id, o=sobject))
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="bulk results without the header of the query are stored")
 def test_html_in_the_place_of_bulk_results_closes_no_window(make_scene: Callable[..., Scene]) -> None:
     scene = make_scene(bulk_threshold=0)
     settle(scene.org, Random(3), leads=6, contacts=6)
@@ -28,9 +27,6 @@ def test_html_in_the_place_of_bulk_results_closes_no_window(make_scene: Callable
     assert scene.differences() == NONE
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="a row that was cut off is set aside instead of read again"
-)
 def test_a_last_row_that_was_cut_off_is_read_again(make_scene: Callable[..., Scene]) -> None:
     scene = make_scene(bulk_threshold=0)
     scene.connect()
@@ -52,18 +48,12 @@ def test_a_window_that_takes_too_long_is_halved_until_it_passes(scene: Scene, li
     assert scene.differences() == NONE
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="a query that ran too long is repeated as it is, six times"
-)
 def test_a_query_that_ran_too_long_is_not_repeated_as_it_is(scene: Scene, life: Life) -> None:
     life.go_on(6, HOUR / 2)
     scene.fault("query_timeout", "FROM Lead WHERE [LS]")
     assert windows(scene, scene.poll()["run_id"]) == 2
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="a query of Lead that always takes too long ends the poll"
-)
 def test_queries_of_one_object_that_take_too_long_delay_no_other(scene: Scene, life: Life) -> None:
     scene.fault("query_timeout", "FROM Lead", times=None)
     contact = life.live("Contact")[0]

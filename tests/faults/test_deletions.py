@@ -65,9 +65,6 @@ def test_after_sixteen_days_everything_is_read_again_and_a_sweep_is_asked_for(sc
     assert scene.differences() == NONE
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="the refusal of /deleted to go back that far is taken for silence"
-)
 def test_an_outage_of_just_under_fifteen_days_misses_no_purge(scene: Scene, life: Life) -> None:
     scene.org.purge("Contact", life.live("Contact")[0])
     scene.later(15 * DAY - 6 * MINUTE)

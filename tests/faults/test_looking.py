@@ -86,7 +86,6 @@ def test_a_quarantined_record_that_was_never_stored(scene: Scene) -> None:
     assert fate(scene, lead) == "It could not be stored: a text contains a NUL character."
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="the fate of a live record does not mention quarantine")
 def test_a_record_whose_newest_version_is_quarantined(scene: Scene, life: Life) -> None:
     lead = life.live("Lead")[0]
     scene.org.corrupt("Lead", lead, "Title", "a\x00b")
