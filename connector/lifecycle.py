@@ -32,7 +32,7 @@ STEPS = {
     "disconnect": Step(LIVING, "disconnected", "it is disconnected already"),
     "reconnect": Step(("disconnected",), "connected", "only a disconnected data source can be reconnected"),
     "archive": Step(("disconnected",), "archived", "disconnect it first"),
-    "delete": Step(("archived",), "deleting", "archive it first"),
+    "delete": Step(("archived", "deleting"), "deleting", "archive it first"),
 }
 
 

@@ -105,7 +105,7 @@ class Work:
         try:
             outcome = ingest.store(database, batch)
         except MalformedBatch as error:
-            raise Transient("cut_row", str(error)) from None
+            raise Transient("short_page", str(error)) from None
         self.lease.note(database, plan.sobject.name, outcome, expected)
         return outcome
 

@@ -14,7 +14,7 @@ from cdp.fields import Rules
 from cdp.fields import rules as rules_in_force
 from connector import sources, tracing
 from connector.cli.app import Json, app, source
-from connector.cli.output import console, print_json, print_lines, show, table
+from connector.cli.output import console, is_interactive, print_json, print_lines, show, table
 from connector.errors import BadInput, Refused
 from connector.runtime import Runtime
 
@@ -205,7 +205,7 @@ def erase(
         person_id = _only_person(session, wanted)
         found = erasure.find(session, person_id)
     emails = ", ".join(found.emails) or "no email of its own"
-    if not yes:
+    if is_interactive() and not yes:
         typer.confirm(
             f"Erase person {person_id} for good: {len(found.handles)} records, {emails}?", abort=True, err=True
         )

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -410,7 +410,7 @@ def test_the_share_of_daily_calls_is_not_exceeded(make_site: MakeSite) -> None:
         acme.sync()
     run = acme.latest_run()
     assert (run["state"], run["read"], acme.stored()) == ("waiting", 0, [])
-    assert run["resume_at"] > acme.orgs["acme"].clock.now()
+    assert run["resume_at"] > datetime.now(UTC)
     assert acme.request() == run["id"]
 
 

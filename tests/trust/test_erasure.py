@@ -156,9 +156,11 @@ def cli(world: World, monkeypatch: pytest.MonkeyPatch) -> Any:
     return lambda *words, **more: CliRunner().invoke(app, list(words), **more)
 
 
-def test_the_command_asks_first(world: World, cli: Any) -> None:
+def test_the_command_asks_a_person_first(world: World, cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     world.change(A)
-    assert cli("erase", "ann@acme.com", input="n\n").exit_code != 0
+    with monkeypatch.context() as patched:
+        patched.setattr("connector.cli.trusting.is_interactive", lambda: True)
+        assert cli("erase", "ann@acme.com", input="n\n").exit_code != 0
     assert stored(world, "secret") != []
     assert cli("erase", "ann@acme.com", "--yes").exit_code == 0
     assert stored(world, "secret") == []
