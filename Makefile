@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench dashboard lock clean
+.PHONY: help install demo test check faults bench dashboard lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -34,7 +34,10 @@ check: $(STAMP) ## lint, format, types and import contracts
 	@$(BIN)/lint-imports
 
 test: check ## everything that CI runs
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n auto --dist loadfile
+
+faults: $(STAMP) ## inject every fault with three seeds, and write docs/faults.md
+	@$(BIN)/python -m tests.faults --seeds 3
 
 bench: $(STAMP) ## measure against raw COPY and a plain script
 	@$(BIN)/python -m tests.bench
