@@ -1,6 +1,7 @@
 """What all suites share: a clean environment, one PostgreSQL, a migrated database for each test, a CDP to feed."""
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import uuid4
@@ -15,6 +16,8 @@ from cdp import db
 from connector import embedded, schema
 from tests.feed import FIELDS, Cdp
 
+# A job in the background of a shell ignores Ctrl-C, and so would the processes that tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 hypothesis.settings.register_profile("connector", deadline=None)
 hypothesis.settings.load_profile("connector")
 

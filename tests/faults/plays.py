@@ -70,7 +70,7 @@ def bursts(scene: Scene, life: Life) -> None:
 
 def _time_out_until_halved(scene: Scene, life: Life) -> None:
     life.go_on(30, MINUTE)
-    scene.fault("query_timeout", "FROM Lead WHERE [LS]", times=client.ATTEMPTS)
+    scene.fault("query_timeout", "FROM Lead WHERE [LS]", times=1)
     run = scene.poll()
     halves = scene.query(
         "SELECT lo, hi FROM read_window WHERE run_id = %(run)s AND object = 'Lead' ORDER BY id", run=run["run_id"]
