@@ -159,6 +159,8 @@ class _PunctualSocket(ssl.SSLSocket):
 
 
 def _tls_error(host: str, text: str) -> NeedsAttention | Transient:
+    if "EOF" in text:  # the connection was cut: perhaps after the request had been read
+        return Transient("no_answer", f"{host} did not answer completely in time: try again later.")
     if "CERTIFICATE_VERIFY_FAILED" not in text:
         return Transient("unreachable", f"{host} does not complete a TLS connection: check the host and the port.")
     reason = re.search(r"verify failed: ([^()]+?)\.? \(_ssl", text)
