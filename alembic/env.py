@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import context
 
-from cdp.judgements import SQLModel
+from cdp.models.columns import SQLModel
 
 
 def belongs_to_alembic(item: object, name: str | None, kind: str, reflected: bool, _compare_to: object) -> bool:

@@ -12,7 +12,7 @@ from sqlmodel import Session
 
 from cdp.db import driver, rows
 from cdp.errors import NotDecidable
-from cdp.judgements import Decision, DecisionRecord
+from cdp.models import Decision, DecisionRecord
 
 
 def split(session: Session, handles: Sequence[UUID], reason: str) -> int:

@@ -3,10 +3,10 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BigInteger, Column, DateTime, ForeignKey, Identity, LargeBinary, Uuid, text
+from sqlalchemy import ARRAY, BigInteger, Column, ForeignKey, Identity, LargeBinary, Uuid, text
 from sqlmodel import Field, SQLModel
 
-import cdp.models  # noqa: F401 - names the constraints
+from cdp.models.columns import stamp
 
 NOW = {"server_default": text("now()")}
 
@@ -17,10 +17,8 @@ class Decision(SQLModel, table=True):
     id: int | None = Field(default=None, sa_column=Column(BigInteger, Identity(), primary_key=True))
     kind: str
     reason: str
-    decided_at: datetime | None = Field(
-        default=None, nullable=False, sa_type=DateTime(timezone=True), sa_column_kwargs=NOW
-    )
-    undone_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
+    decided_at: datetime | None = stamp(default=None, nullable=False, sa_column_kwargs=NOW)
+    undone_at: datetime | None = stamp(default=None)
 
 
 class DecisionRecord(SQLModel, table=True):
@@ -37,9 +35,7 @@ class Erased(SQLModel, table=True):
 
     hash: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
     key_id: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
-    erased_at: datetime | None = Field(
-        default=None, nullable=False, sa_type=DateTime(timezone=True), sa_column_kwargs=NOW
-    )
+    erased_at: datetime | None = stamp(default=None, nullable=False, sa_column_kwargs=NOW)
 
 
 class PersonEvent(SQLModel, table=True):
@@ -48,7 +44,7 @@ class PersonEvent(SQLModel, table=True):
     __tablename__ = "person_event"
 
     id: int | None = Field(default=None, sa_column=Column(BigInteger, Identity(), primary_key=True))
-    at: datetime | None = Field(default=None, nullable=False, sa_type=DateTime(timezone=True), sa_column_kwargs=NOW)
+    at: datetime | None = stamp(default=None, nullable=False, sa_column_kwargs=NOW)
     kind: str
     person_id: UUID
     cause: str

@@ -1,0 +1,30 @@
+"""The fixed tables, by what they hold; whoever imports this package knows them all."""
+
+from cdp.models.judgements import Decision, DecisionRecord, Erased, PersonEvent
+from cdp.models.people import Membership, PeopleState, Person, PersonField, Quarantine, Record, Touched
+from cdp.models.sources import Finding, ObjectSchema, Source, SourceFilter
+from cdp.models.work import Cursor, ReadWindow, Run, RunObject, SweepHealed, SweepRow
+
+__all__ = [
+    "Cursor",
+    "Decision",
+    "DecisionRecord",
+    "Erased",
+    "Finding",
+    "Membership",
+    "ObjectSchema",
+    "PeopleState",
+    "Person",
+    "PersonEvent",
+    "PersonField",
+    "Quarantine",
+    "ReadWindow",
+    "Record",
+    "Run",
+    "RunObject",
+    "Source",
+    "SourceFilter",
+    "SweepHealed",
+    "SweepRow",
+    "Touched",
+]

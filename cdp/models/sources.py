@@ -1,0 +1,79 @@
+"""Connected orgs, what they let in, and what a person should know of them."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Column, LargeBinary, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, SQLModel
+
+from cdp.models.columns import json, source_key, stamp
+
+
+class Source(SQLModel, table=True):
+    """One connected org; its id is also its place in the order of connection, which anchors and ties follow."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    name: str = Field(unique=True)
+    org_id: str = Field(unique=True)
+    state: str = "connected"
+    login_url: str
+    instance_url: str
+    credentials: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    session: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
+    created_by: str
+    created_at: datetime = stamp()
+    polled_at: datetime | None = stamp(default=None)
+    next_poll_at: datetime = stamp()
+    priority: int | None = None
+    attention: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB(none_as_null=True)))
+    cursor_field: str = Field(default="LastModifiedDate", sa_column_kwargs={"server_default": "LastModifiedDate"})
+    next_sweep_at: datetime | None = stamp(default=None)
+    mapping: dict[str, Any] = json(dict)
+    permissions: dict[str, Any] = json(dict)
+    api_used: int | None = None
+    api_limit: int | None = None
+
+    @property
+    def key(self) -> int:
+        """The id of a source that has been stored."""
+        if self.id is None:
+            raise ValueError("the source has not been stored yet")
+        return self.id
+
+
+class SourceFilter(SQLModel, table=True):
+    """One version of a source's selective-sync filter; the newest is in force, and no tree lets everything in."""
+
+    __tablename__ = "source_filter"
+
+    source_id: int = Field(sa_column=source_key(primary_key=True))
+    version: int = Field(primary_key=True)
+    tree: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB(none_as_null=True)))
+    author: str
+    created_at: datetime = stamp(sa_column_kwargs={"server_default": text("now()")})
+
+
+class ObjectSchema(SQLModel, table=True):
+    """What describe last said of an object, field → type, and whether all of it has to be read again for that."""
+
+    __tablename__ = "object_schema"
+
+    source_id: int = Field(sa_column=source_key(primary_key=True))
+    object: str = Field(primary_key=True)
+    fingerprint: str
+    fields: dict[str, str] = json(dict)
+    seen_at: datetime = stamp()
+    reread: bool = False
+
+
+class Finding(SQLModel, table=True):
+    """Something about a source that a person should know or mend while work goes on; gone once it holds no more."""
+
+    source_id: int = Field(sa_column=source_key(primary_key=True))
+    object: str = Field(primary_key=True)
+    code: str = Field(primary_key=True)
+    subject: str = Field(primary_key=True)
+    message: str
+    remedy: str
+    since: datetime = stamp()

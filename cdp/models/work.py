@@ -1,0 +1,108 @@
+"""Runs and how far they have read."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Column, ForeignKey, Index, Text, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, SQLModel
+
+from cdp.models.columns import counter, source_key, stamp
+
+OPEN_RUN = "state IN ('queued', 'running', 'waiting')"
+
+
+class Run(SQLModel, table=True):
+    """One execution of a poll or another piece of work; whoever holds the lease with the current epoch may write."""
+
+    __table_args__ = (
+        Index(None, "source_id", "id"),
+        Index("uq_run_open", "source_id", "kind", unique=True, postgresql_where=text(OPEN_RUN)),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    source_id: int = Field(sa_column=source_key())
+    kind: str
+    state: str = Field(default="queued", sa_column_kwargs={"server_default": "queued"})
+    requested_at: datetime = stamp(sa_column_kwargs={"server_default": text("now()")})
+    started_at: datetime | None = stamp(default=None)
+    ended_at: datetime | None = stamp(default=None)
+    resume_at: datetime | None = stamp(default=None)
+    owner: str | None = None
+    epoch: int = counter()
+    lease_until: datetime | None = stamp(default=None)
+    expected: int | None = None
+    read: int = counter()
+    written: int = counter()
+    skipped: int = counter()
+    deleted: int = counter()
+    quarantined: int = counter()
+    error_code: str | None = None
+    error: str | None = None
+    note: str | None = None
+    api_calls: int = counter()
+    options: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB(none_as_null=True)))
+    checkpoint: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB(none_as_null=True)))
+
+
+class RunObject(SQLModel, table=True):
+    """What one run did to one object, in rows: the log is told from it."""
+
+    __tablename__ = "run_object"
+
+    run_id: int = Field(sa_column=Column(ForeignKey("run.id", ondelete="CASCADE"), primary_key=True))
+    object: str = Field(primary_key=True)
+    read: int = 0
+    imported: int = 0
+    updated: int = 0
+    deleted: int = 0
+    skipped: int = 0
+    quarantined: int = 0
+
+
+class Cursor(SQLModel, table=True):
+    """How far one object of one source has been read, and the checkpoint inside the window being read."""
+
+    source_id: int = Field(sa_column=source_key(primary_key=True))
+    object: str = Field(primary_key=True)
+    closed_to: datetime | None = stamp(default=None)
+    checkpoint: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB(none_as_null=True)))
+    last_run: datetime | None = stamp(default=None)
+
+
+class ReadWindow(SQLModel, table=True):
+    """A stretch of time `[lo, hi)` that has been read completely for one object of one source."""
+
+    __tablename__ = "read_window"
+    __table_args__ = (Index(None, "source_id", "object", "hi"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    source_id: int = Field(sa_column=source_key())
+    object: str
+    run_id: int
+    lo: datetime | None = stamp(default=None)
+    hi: datetime = stamp()
+
+
+class SweepRow(SQLModel, table=True):
+    """One row that a sweep saw in Salesforce: its id, its version, and whether it is in the recycle bin."""
+
+    __tablename__ = "sweep_row"
+
+    run_id: int = Field(primary_key=True)
+    object: str = Field(primary_key=True)
+    record_id: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
+    version_at: datetime = stamp()
+    is_deleted: bool
+
+
+class SweepHealed(SQLModel, table=True):
+    """One difference that a sweep found and healed."""
+
+    __tablename__ = "sweep_healed"
+
+    run_id: int = Field(sa_column=Column(ForeignKey("run.id", ondelete="CASCADE"), primary_key=True))
+    object: str = Field(primary_key=True)
+    record_id: str = Field(primary_key=True)
+    difference: str
+    outcome: str
