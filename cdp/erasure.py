@@ -16,7 +16,7 @@ from cdp.db import driver, rows
 from cdp.errors import ErasureKeyMissing
 from cdp.expressions import ERASED
 from cdp.fields import registered
-from cdp.records import REQUIRED, Batch
+from cdp.records import Batch
 
 ERASURE_LOCK = 0x0C_DB  # pages hold it shared, an erasure alone: none of them may miss the tombstones of the other
 BLOCK = 64  # bytes, of SHA-256
@@ -128,7 +128,7 @@ def forget_erased(session: Session, batch: Batch) -> None:
 
 def _forget(batch: Batch) -> sql.Composed:
     fixed = batch.layout.fixed
-    kept = {fixed[name] for name in (*REQUIRED, "is_converted") if name in fixed}
+    kept = {fixed[name] for name in (*batch.layout.table.required, "is_converted") if name in fixed}
     values = [sql.Identifier(name) for name in batch.layout.columns if name not in kept]
     return sql.SQL(
         """

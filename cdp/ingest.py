@@ -11,7 +11,7 @@ from cdp.db import driver, rows
 from cdp.erasure import forget_erased
 from cdp.expressions import ERASED, LEFT_OUT, record_values
 from cdp.quarantine import BadRow
-from cdp.records import REQUIRED, Batch, Layout, Outcome
+from cdp.records import Batch, Layout, Outcome
 
 STAGE = sql.Identifier("stage")
 PAGE_LOCK = 0x0C_DC  # first half of the advisory lock of a source's pages; the second is its id
@@ -77,7 +77,7 @@ def _leave_out(session: Session, layout: Layout) -> None:
         return
     kept = {
         layout.fixed[name]
-        for name in (*REQUIRED, "converted_to", "merged_into", "is_converted")
+        for name in (*layout.table.required, "converted_to", "merged_into", "is_converted")
         if name in layout.fixed
     }
     values = [sql.Identifier(name) for name in layout.columns if name not in kept]

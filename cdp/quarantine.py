@@ -11,7 +11,7 @@ from sqlmodel import Session
 from cdp.db import driver
 from cdp.errors import MalformedBatch
 from cdp.fields import TYPES
-from cdp.records import FIXED, REQUIRED, Batch, Layout, csv_row
+from cdp.records import Batch, Layout, csv_row
 
 csv.field_size_limit(4 * 131_072)
 NOTED = ("record_id", "version_at", "is_deleted")
@@ -112,7 +112,7 @@ def set_aside_invalid(session: Session, batch: Batch) -> int:
 def _reasons(layout: Layout) -> Iterator[sql.Composed]:
     """Yield the branches of a CASE that says why a staged row cannot be stored."""
     for name, column in layout.fixed.items():
-        if name in REQUIRED:
+        if name in layout.table.required:
             cell = sql.Identifier(column)
             yield sql.SQL("WHEN {} IS NULL THEN {}").format(cell, sql.Literal(f"{column} has no value"))
     for column, kind in _typed(layout):
@@ -125,8 +125,9 @@ def _reasons(layout: Layout) -> Iterator[sql.Composed]:
 def _typed(layout: Layout) -> Iterator[tuple[str, str]]:
     """Yield (CSV column, SQL type) for every column whose text must be readable as another type."""
     for name, column in layout.fixed.items():
-        if FIXED[name] != "text":
-            yield column, FIXED[name]
+        kind = layout.table.columns[name]
+        if kind != "text":
+            yield column, kind
     for field, column in layout.fields.items():
         if field.type not in ("text", "list"):
             yield column, TYPES[field.type]
@@ -137,8 +138,10 @@ def _settle(session: Session, batch: Batch) -> int:
     connection = driver(session)
     found = connection.execute("SELECT count(*) FROM pg_temp.refused").fetchone()
     values = {"source": batch.source_id, "org": batch.org_id, "object": batch.object, "read_at": batch.read_at}
-    connection.execute(_KEEP, values)
-    connection.execute(_BURY, values)
+    table = batch.layout.table
+    words = {"table": table.identifier, "same": table.same(sql.Identifier("b", "record_id"))}
+    connection.execute(sql.SQL(_KEEP).format(**words), values)
+    connection.execute(sql.SQL(_BURY).format(**words), values)
     connection.execute("DROP TABLE pg_temp.refused")
     return int(found[0]) if found else 0
 
@@ -149,9 +152,9 @@ _REFUSED = """
 # That a row was deleted holds whatever its other values are.
 _BURY = """
     WITH buried AS (
-        UPDATE record AS r SET state = 'deleted', read_at = %(read_at)s
+        UPDATE {table} AS r SET state = 'deleted', read_at = %(read_at)s
         FROM pg_temp.refused AS b
-        WHERE r.handle = record_handle(%(org)s, %(object)s, b.record_id) AND b.is_deleted = 'true'
+        WHERE {same} AND b.is_deleted = 'true'
           AND r.state IN ('live', 'filtered') AND r.read_at <= %(read_at)s
         RETURNING r.handle
     )
@@ -161,7 +164,7 @@ _KEEP = """
     INSERT INTO quarantine (source_id, object, record_id, version_at, reason, seen_at)
     SELECT DISTINCT ON (b.record_id) %(source)s, %(object)s, b.record_id, b.version_at, b.reason, %(read_at)s
     FROM pg_temp.refused AS b
-    LEFT JOIN record AS r ON r.handle = record_handle(%(org)s, %(object)s, b.record_id)
+    LEFT JOIN {table} AS r ON {same}
     WHERE r.version_at IS NULL OR NOT pg_input_is_valid(coalesce(b.version_at, ''), 'timestamptz')
        OR r.version_at <= CASE WHEN pg_input_is_valid(coalesce(b.version_at, ''), 'timestamptz')
                                THEN b.version_at::timestamptz END

@@ -4,27 +4,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from types import MappingProxyType
-from typing import LiteralString
 
 from psycopg import sql
 
 from cdp.fields import Field
+from cdp.tables import RECORD, Table
 
-# What a record knows of itself besides its mapped fields, and how its text is read.
-FIXED: MappingProxyType[str, LiteralString] = MappingProxyType(
-    {
-        "record_id": "text",
-        "is_deleted": "boolean",
-        "created_at": "timestamptz",
-        "modified_at": "timestamptz",
-        "version_at": "timestamptz",
-        "email": "text",
-        "is_converted": "boolean",
-        "converted_to": "text",
-        "merged_into": "text",
-    }
-)
-REQUIRED = frozenset({"record_id", "is_deleted", "created_at", "modified_at", "version_at"})
 REQUIRED_TO_FILL = frozenset({"record_id", "version_at"})
 
 
@@ -44,7 +29,7 @@ class Consent:
 
 @dataclass(frozen=True)
 class Layout:
-    """Which CSV column holds what: `fixed` by the names of FIXED, `fields` by person field, `consent` by channel.
+    """Which CSV column holds what: `fixed` by the columns of its table, `fields` by person field, `consent` by channel.
 
     `columns` is every CSV column in the order of the file. `admitted` is true or false of a row, as SQL over these
     columns as text, in a statement without parameters; None lets every row in. A partial layout needs only id and
@@ -57,9 +42,10 @@ class Layout:
     consent: MappingProxyType[str, Consent] = field(default_factory=lambda: MappingProxyType({}))
     partial: bool = False
     admitted: sql.Composable | None = None
+    table: Table = RECORD
 
     def __post_init__(self) -> None:
-        missing = (REQUIRED_TO_FILL if self.partial else REQUIRED) - set(self.fixed)
+        missing = (REQUIRED_TO_FILL if self.partial else self.table.required) - set(self.fixed)
         if missing:
             raise ValueError(f"a layout needs columns for {sorted(missing)}")
 

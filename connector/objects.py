@@ -1,20 +1,28 @@
-"""The Salesforce objects we read, one row each: what is fixed about them, and the mappings a source starts with."""
+"""The Salesforce objects we read, one row each: where their rows go, which fields they need, how they are followed."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Literal
+
+from cdp.tables import RECORD, Table
 
 ADDRESS = ("street", "city", "state", "postal_code", "country")
 
 
 @dataclass(frozen=True)
 class SalesforceObject:
-    """One object: `rank` in ties (0 wins), `fixed` record column → field, `defaults` field → person field."""
+    """One object: what it makes, the table of its rows, and `fixed`, column of that table → field.
+
+    Those that make people have a `rank` in ties (0 wins), `defaults` (field → person field) and an opt-out field.
+    """
 
     name: str
-    rank: int
+    makes: Literal["people"]
+    table: Table
     fixed: Mapping[str, str]
-    defaults: Mapping[str, str]
+    rank: int = 0
+    defaults: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     opt_out: str = "HasOptedOutOfEmail"
 
 
@@ -46,16 +54,23 @@ def _address(prefix: str) -> dict[str, str]:
 
 CONTACT = SalesforceObject(
     name="Contact",
+    makes="people",
+    table=RECORD,
     rank=0,
     fixed=MappingProxyType(_COMMON),
     defaults=MappingProxyType(_NAMES | {"Department": "department"} | _address("Mailing")),
 )
 LEAD = SalesforceObject(
     name="Lead",
+    makes="people",
+    table=RECORD,
     rank=1,
     fixed=MappingProxyType(_COMMON | {"is_converted": "IsConverted", "converted_to": "ConvertedContactId"}),
     defaults=MappingProxyType(
         _NAMES | {"Company": "company", "Website": "website", "Industry": "industry"} | _address("")
     ),
 )
-PEOPLE: Mapping[str, SalesforceObject] = MappingProxyType({"Lead": LEAD, "Contact": CONTACT})
+OBJECTS: Mapping[str, SalesforceObject] = MappingProxyType({one.name: one for one in (LEAD, CONTACT)})
+PEOPLE: Mapping[str, SalesforceObject] = MappingProxyType(
+    {name: one for name, one in OBJECTS.items() if one.makes == "people"}
+)

@@ -28,7 +28,7 @@ from connector.errors import (
     SessionExpired,
     Transient,
 )
-from connector.objects import PEOPLE, SalesforceObject
+from connector.objects import OBJECTS, SalesforceObject
 from connector.pages import Checkpoint, Page, Reading, begin, pages
 from connector.transform import Plan
 from connector.work import Work
@@ -66,13 +66,13 @@ def poll(work: Work) -> None:
     """
     failures: list[ConnectorError] = []
     begun: dict[str, Begun] = {}
-    for sobject in PEOPLE.values():
+    for sobject in OBJECTS.values():
         with _others_go_on(failures):
             if found := _with_access(work, sobject, partial(_begin, work, sobject)):
                 begun[sobject.name] = found
     for name, found in begun.items():
         with _others_go_on(failures):
-            _with_access(work, PEOPLE[name], partial(_read, work, found))
+            _with_access(work, OBJECTS[name], partial(_read, work, found))
     if failures:
         raise failures[0]
 

@@ -13,7 +13,7 @@ from connector import filters
 from connector.cursors import Pass
 from connector.errors import NeedsAttention, ObjectUnavailable
 from connector.fetching import fetch, mark_absent
-from connector.objects import PEOPLE, SalesforceObject
+from connector.objects import OBJECTS, SalesforceObject
 from connector.pages import BULK_PAGE, Checkpoint, Page, Reading, pages
 from connector.transform import Plan
 from connector.work import Work
@@ -29,7 +29,7 @@ def sweep(work: Work) -> None:
     Raises:
         NeedsAttention: so many records are absent at once that it looks like lost permissions; nothing was marked.
     """
-    for sobject in PEOPLE.values():
+    for sobject in OBJECTS.values():
         try:
             _sweep_object(work, sobject, accept_absent=bool(work.lease.options.get("accept_absent")))
         except ObjectUnavailable as error:

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from cdp.fields import Field
-from cdp.records import REQUIRED, Consent, Layout, csv_row
+from cdp.records import Consent, Layout, csv_row
 from connector.errors import NeedsAttention
 from connector.filters import EVERYTHING, Admission
 from connector.objects import SalesforceObject
@@ -91,7 +91,7 @@ def plan(
     """
     fixed = {ours: theirs for ours, theirs in sobject.fixed.items() if theirs in types}
     fixed.setdefault("version_at", sobject.fixed["modified_at"])
-    hidden = [sobject.fixed[name] for name in sorted(REQUIRED - set(fixed))]
+    hidden = [sobject.fixed[name] for name in sorted(sobject.table.required - set(fixed))]
     if hidden:
         raise NeedsAttention(
             "field_hidden",
@@ -109,6 +109,7 @@ def plan(
         MappingProxyType(fields),
         MappingProxyType(consent),
         admitted=admission.predicate,
+        table=sobject.table,
     )
     missing = tuple(sorted(name for name in mapping if name not in types))
     volatile = tuple(name for name in used if name in formulas or "." in name)
