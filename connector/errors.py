@@ -2,6 +2,8 @@
 
 from datetime import datetime
 
+SWEEP_BRAKE = "sweep_brake"
+
 
 class ConnectorError(Exception):
     """Something failed; the message is one clear sentence that says what to do next."""

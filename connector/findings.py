@@ -5,9 +5,11 @@ from collections.abc import Collection, Sequence
 from sqlmodel import Session, col, select
 
 from cdp.models import Finding, Source
+from connector import notices
 
 MISSING = "field_missing"
 RETYPED = "field_retyped"
+SILENT = "opt_out_unreadable"
 HIDDEN = "object_hidden"
 
 
@@ -22,9 +24,10 @@ def replace(
         select(Finding).where(Finding.source_id == source.key, Finding.object == sobject, col(Finding.code).in_(codes))
     ).all()
     known = {(finding.code, finding.subject): finding for finding in found}
-    for finding in wanted:
-        if known.pop((finding.code, finding.subject), None) is None:
-            session.add(finding)
+    new = [finding for finding in wanted if known.pop((finding.code, finding.subject), None) is None]
+    session.add_all(new)
     for finding in known.values():
         session.delete(finding)
+    if new or known:
+        notices.note(session, source.key)
     return {finding.subject for finding in known.values()}

@@ -8,7 +8,7 @@ from sqlmodel import Session
 from cdp import removal
 from cdp.db import transaction
 from cdp.models import Source
-from connector import runs, sources
+from connector import notifying, runs, sources
 from connector.auth import Credentials
 from connector.errors import Refused
 from connector.runtime import Runtime
@@ -49,6 +49,8 @@ def take(runtime: Runtime, name: str, step: str) -> Source:
         source.state = STEPS[step].leads_to
         if step in ("resume", "reconnect"):
             source.next_poll_at = datetime.now(UTC)
+        if step == "reconnect":
+            sources.forget_attention(database, source.key)
         if step == "disconnect":
             source.session = None
             runs.cancel_open(database, source.key)
@@ -66,7 +68,9 @@ def reconnect(runtime: Runtime, name: str) -> Source:
         source = sources.find(database, name)
         _check(source, "reconnect")
     sources.open_org(runtime, source.key)
-    return take(runtime, name, "reconnect")
+    reconnected = take(runtime, name, "reconnect")
+    notifying.deliver(runtime.database_url, runtime.settings.notify_urls, source.key)
+    return reconnected
 
 
 def reauthenticate(runtime: Runtime, name: str, credentials: Credentials) -> Source:
@@ -79,7 +83,9 @@ def reauthenticate(runtime: Runtime, name: str, credentials: Credentials) -> Sou
         source = sources.find(database, name)
         if source.state not in (*LIVING, "disconnected"):
             raise Refused(f"The data source '{name}' is {source.state}: connect the org anew after deleting it.")
-    return sources.replace_credentials(runtime, source, credentials)
+    changed = sources.replace_credentials(runtime, source, credentials)
+    notifying.deliver(runtime.database_url, runtime.settings.notify_urls, source.key)
+    return changed
 
 
 def consequences(session: Session, source: Source) -> removal.Consequences:

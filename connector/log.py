@@ -55,6 +55,7 @@ def configure_logging() -> None:
     logging.basicConfig(handlers=[handler], level=settings().log_level, force=True)
     for noisy in ("urllib3", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)  # it writes whole URLs, with their secrets
     stamina.instrumentation.set_on_retry_hooks([_log_retry])
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

@@ -6,7 +6,7 @@ from typing import Any
 
 from cdp import clearing, people
 from cdp.db import transaction
-from connector import choosing, sources
+from connector import choosing, sources, transform
 from connector.errors import BadInput, ObjectUnavailable
 from connector.objects import PEOPLE
 from connector.paths import Column, Describes, UnknownField
@@ -126,11 +126,17 @@ def show(runtime: Runtime, name: str) -> list[Permission]:
 
 def _standing(channel: str, sobject: str, rule: Mapping[str, Any], known: Describes) -> Permission:
     problem = None
-    try:
-        known.find(sobject, rule["field"])
-    except (UnknownField, ObjectUnavailable):
+    if not _answers(sobject, rule, known):
         problem = (
-            f"{sobject}.{rule['field']} cannot be read any more, so new {channel} opt-outs are not known: give the "
-            "user read access to the field, or set the permission mapping to another one."
+            f"{sobject}.{rule['field']} cannot be read, so new {channel} opt-outs are not known: give the user read "
+            "access to the field, or set the permission mapping to another one."
         )
     return Permission(channel, sobject, rule["field"], tuple(rule.get("yes", ())), tuple(rule.get("no", ())), problem)
+
+
+def _answers(sobject: str, rule: Mapping[str, Any], known: Describes) -> bool:
+    try:
+        column = known.find(sobject, rule["field"])
+    except (UnknownField, ObjectUnavailable):
+        return False
+    return transform.can_answer(rule, {column.path: column.type})

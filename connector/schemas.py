@@ -2,9 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import structlog
 from sqlmodel import Session
@@ -27,11 +28,11 @@ class Drift:
 
 
 def note(session: Session, source: Source, sobject: SalesforceObject, types: FieldTypes, now: datetime) -> Drift:
-    """Compare a fresh describe with the stored one, keep it, and open or close findings about mapped fields.
+    """Compare a fresh describe with the stored one, keep it, and open or close findings about fields that are asked.
 
     A field that vanished or whose new type does not fit its person field is frozen: its stored values stay as they are.
-    One that changed its type or came back makes everything be read again, since no stamp told of its values; that
-    stays due until `note_read`.
+    So do answers of a permission field that cannot be read. One that changed its type or came back makes everything be
+    read again, since no stamp told of its values; that stays due until `note_read`.
     """
     stored = session.get(ObjectSchema, (source.key, sobject.name)) or ObjectSchema(
         source_id=source.key, object=sobject.name, fingerprint="", fields={}, seen_at=now
@@ -39,12 +40,15 @@ def note(session: Session, source: Source, sobject: SalesforceObject, types: Fie
     before, mapping = stored.fields, source.mapping.get(sobject.name, {})
     unfit = _unfit(session, mapping, types)
     missing = {name for name in mapping if name not in types}
+    unanswered = _unanswered(source, sobject, types)
     wanted = [_missing(source, sobject, name, now) for name in missing]
     wanted += [_retyped(source, sobject, name, types[name], now) for name in unfit]
-    codes = (findings.MISSING, findings.RETYPED)
+    wanted += [_silent(source, sobject, name, channels, now) for name, channels in unanswered.items()]
+    codes = (findings.MISSING, findings.RETYPED, findings.SILENT)
     back = findings.replace(session, source, sobject.name, codes, wanted) & types.keys()
-    retyped = {name for name in mapping if name in before and types.get(name, before[name]) != before[name]}
-    stored.reread = stored.reread or bool((back | retyped) - missing - unfit)
+    asked = mapping.keys() | {rule["field"] for rule in _rules(source, sobject).values()}
+    retyped = {name for name in asked if name in before and types.get(name, before[name]) != before[name]}
+    stored.reread = stored.reread or bool((back | retyped) - missing - unfit - unanswered.keys())
     if before and before != dict(types):
         added, gone = sorted(types.keys() - before.keys()), sorted(before.keys() - types.keys())
         log.info("schema_changed", object=sobject.name, added=added, gone=gone, retyped=sorted(retyped))
@@ -69,6 +73,33 @@ def _unfit(session: Session, mapping: Mapping[str, Mapping[str, str]], types: Fi
         for name, target in mapping.items()
         if name in types and held.get(target["to"]) not in (None, transform.person_field(name, target, types).type)
     }
+
+
+def _rules(source: Source, sobject: SalesforceObject) -> dict[str, Mapping[str, Any]]:
+    """Return channel → consent rule of an object."""
+    return {channel: rules[sobject.name] for channel, rules in source.permissions.items() if sobject.name in rules}
+
+
+def _unanswered(source: Source, sobject: SalesforceObject, types: FieldTypes) -> dict[str, list[str]]:
+    """Return each field that a consent rule asks and that gives no answer now, with its channels."""
+    found: dict[str, list[str]] = {}
+    for channel, rule in sorted(_rules(source, sobject).items()):
+        if not transform.can_answer(rule, types):
+            found.setdefault(rule["field"], []).append(channel)
+    return found
+
+
+def _silent(source: Source, sobject: SalesforceObject, name: str, channels: Sequence[str], now: datetime) -> Finding:
+    return Finding(
+        source_id=source.key,
+        object=sobject.name,
+        code=findings.SILENT,
+        subject=name,
+        message=f"{sobject.name}.{name} cannot be read since {now:%Y-%m-%d %H:%M} UTC, so new {' and '.join(channels)} "
+        "opt-outs are not known; the answers it gave are kept.",
+        remedy="Give the user read access to the field, or set the permission mapping to another one.",
+        since=now,
+    )
 
 
 def _missing(source: Source, sobject: SalesforceObject, name: str, now: datetime) -> Finding:

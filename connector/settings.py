@@ -49,6 +49,7 @@ class Settings(BaseSettings):
     never_merge: CommaSeparated = Field(
         NEVER_MERGE, validate_default=True, description="comma-separated placeholder addresses that merge nobody"
     )
+    notify_urls: SecretStr | None = Field(None, description="comma-separated Apprise URLs that are told of attention")
     log_format: str = Field(
         "auto", pattern="^(auto|json|text)$", description="json, text, or whichever fits the terminal"
     )

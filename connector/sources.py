@@ -1,7 +1,7 @@
 """Data sources: connecting an org, the pin on its id, its sealed credentials, and the one renewal of a session."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,10 +13,10 @@ from sqlmodel import select
 from cdp import fields
 from cdp.db import driver, transaction
 from cdp.models import Source
-from connector import checks, transform
+from connector import checks, notices, transform
 from connector.auth import Credentials, Login, RefreshToken, dump_credentials, parse_credentials, sign_in
 from connector.client import OrgClient, Session
-from connector.errors import BadInput, NeedsAttention, ObjectUnavailable, Refused
+from connector.errors import SWEEP_BRAKE, BadInput, NeedsAttention, ObjectUnavailable, Refused
 from connector.hosts import check_url
 from connector.http import session as http_session
 from connector.objects import PEOPLE
@@ -76,7 +76,7 @@ def _keep_new(
             created_at=login.issued_at,
             next_poll_at=datetime.now(UTC),
             mapping={one: transform.default_mapping(PEOPLE[one], field_types(it)) for one, it in described.items()},
-            permissions=_default_permissions(described),
+            permissions={"email": {name: transform.default_consent(sobject) for name, sobject in PEOPLE.items()}},
         )
         database.add(source)
         database.flush()
@@ -90,11 +90,6 @@ def _describe(client: OrgClient, sobject: str) -> dict[str, Any] | None:
         return client.describe(sobject)
     except ObjectUnavailable:
         return None
-
-
-def _default_permissions(described: Describes) -> dict[str, dict[str, object]]:
-    answers = {one: transform.default_consent(PEOPLE[one], field_types(it)) for one, it in described.items()}
-    return {"email": {one: answer for one, answer in answers.items() if answer}}
 
 
 def _person_fields(source: Source, described: Describes) -> list[fields.Field]:
@@ -170,8 +165,8 @@ def replace_credentials(runtime: Runtime, source: Source, credentials: Credentia
     with transaction(runtime.database_url) as database:
         stored = database.get_one(Source, source.key)
         _seal(runtime, stored, kept[-1], login)
-        stored.attention = None
         stored.next_poll_at = datetime.now(UTC)
+        forget_attention(database, source.key)
     return stored
 
 
@@ -229,11 +224,24 @@ def need_attention(runtime: Runtime, source_id: int, kind: str, problem: NeedsAt
             "blocks": problem.blocks,
             "kind": kind,
         }
+        notices.note(database, source_id)
 
 
 def note_mended(runtime: Runtime, source_id: int, kind: str) -> None:
-    """Note that a run went well: what needed attention is mended, unless it was a sweep's and this was none."""
+    """Note that a run went well, which mends what needed attention, if such a run would have met it again."""
     with transaction(runtime.database_url) as database:
-        source = database.get_one(Source, source_id)
-        if source.attention and (source.attention["kind"] != "sweep" or kind == "sweep"):
-            source.attention = None
+        attention = database.get_one(Source, source_id).attention
+        if attention and _would_meet(kind, attention):
+            forget_attention(database, source_id)
+
+
+def forget_attention(database: Database, source_id: int) -> None:
+    """Note that what needed attention is mended."""
+    database.get_one(Source, source_id).attention = None
+    notices.note(database, source_id)
+
+
+def _would_meet(kind: str, attention: Mapping[str, Any]) -> bool:
+    """Polls meet all there is but the brake of a sweep; any run meets what blocks all work."""
+    polls = kind in ("poll", "resync") and attention["code"] != SWEEP_BRAKE
+    return polls or bool(attention["blocks"]) or attention["kind"] == kind

@@ -11,7 +11,7 @@ from cdp.records import Outcome
 from cdp.sweeps import Difference
 from connector import filters
 from connector.cursors import Pass
-from connector.errors import NeedsAttention, ObjectUnavailable
+from connector.errors import SWEEP_BRAKE, NeedsAttention, ObjectUnavailable
 from connector.fetching import fetch, mark_absent
 from connector.objects import OBJECTS, SalesforceObject
 from connector.pages import BULK_PAGE, Checkpoint, Page, Reading, pages
@@ -117,7 +117,7 @@ def _brake(work: Work, plan: Plan, absent: int) -> None:
         if not sweeps.braked(database, work.lease.source_id, name, absent):
             return
     raise NeedsAttention(
-        "sweep_brake",
+        SWEEP_BRAKE,
         f"{absent:,} {name} records are absent from Salesforce at once, so none of them was marked.",
         "Check that the login still sees all records; if they are truly gone, run "
         f"`connector sweep '{work.source.name}' --accept-absent`.",

@@ -9,7 +9,7 @@ from cdp import people, removal
 from cdp.db import transaction
 from cdp.errors import CdpError, LeaseLost
 from cdp.models import Source
-from connector import backfilling, lifecycle, polling, runs, sources, sweeping
+from connector import backfilling, lifecycle, notifying, polling, runs, sources, sweeping
 from connector.errors import (
     ConnectorError,
     DailyLimitReached,
@@ -90,6 +90,7 @@ def _note_failure(runtime: Runtime, lease: Lease, error: ConnectorError) -> None
     if isinstance(error, NeedsAttention):
         sources.need_attention(runtime, lease.source_id, lease.kind, error)
     _schedule(runtime, lease, RETRY_AFTER if isinstance(error, Transient) else _interval(runtime, lease))
+    notifying.deliver(runtime.database_url, runtime.settings.notify_urls, lease.source_id)
 
 
 def _note_success(runtime: Runtime, lease: Lease) -> None:
@@ -101,6 +102,7 @@ def _note_success(runtime: Runtime, lease: Lease) -> None:
     log.info("sync_completed")
     sources.note_mended(runtime, lease.source_id, lease.kind)
     _schedule(runtime, lease, _interval(runtime, lease))
+    notifying.deliver(runtime.database_url, runtime.settings.notify_urls, lease.source_id)
 
 
 def _interval(runtime: Runtime, lease: Lease) -> int:

@@ -10,7 +10,7 @@ from celery.signals import setup_logging, worker_process_init
 from cdp import people
 from cdp.db import engine
 from cdp.errors import CdpError
-from connector import runs, sync
+from connector import notifying, runs, sync
 from connector.errors import ConnectorError
 from connector.log import configure_logging
 from connector.runtime import Runtime
@@ -57,10 +57,11 @@ class FleetTask(Task):  # type: ignore[misc]  # Celery has no types
 
 @app.task(name="connector.tick", base=FleetTask)  # type: ignore[untyped-decorator]
 def tick() -> None:
-    """Send the id of every run that is free; a lost, late or doubled message changes nothing."""
+    """Send the id of every run that is free, and notices that are due; a lost or doubled message changes nothing."""
     for run_id in runs.due(runtime().database_url, runtime().settings.sweep_interval):
         send(run_id)
     people.resolve(runtime().database_url, runtime().identity)
+    notifying.deliver(runtime().database_url, runtime().settings.notify_urls)
 
 
 @app.task(name="connector.work", base=FleetTask)  # type: ignore[untyped-decorator]

@@ -62,9 +62,16 @@ def default_mapping(sobject: SalesforceObject, types: FieldTypes) -> dict[str, d
     }
 
 
-def default_consent(sobject: SalesforceObject, types: FieldTypes) -> dict[str, Any] | None:
-    """Return the e-mail permission a source starts with, if its opt-out field is visible."""
-    return {"field": sobject.opt_out, "no": [True]} if sobject.opt_out in types else None
+def default_consent(sobject: SalesforceObject) -> dict[str, Any]:
+    """Return the e-mail permission a source starts with; while its field is hidden, that needs attention."""
+    return {"field": sobject.opt_out, "no": [True]}
+
+
+def can_answer(rule: Mapping[str, Any], types: FieldTypes) -> bool:
+    """Tell whether a consent rule's field is there and of the type that its values are."""
+    kind = types.get(rule["field"])
+    answers = (*rule.get("yes", ()), *rule.get("no", ()))
+    return kind is not None and all(isinstance(answer, bool) == (kind == "boolean") for answer in answers)
 
 
 def person_field(field: str, target: Mapping[str, str], types: FieldTypes) -> Field:
@@ -120,7 +127,7 @@ def _consent(sobject: str, types: FieldTypes, permissions: Mapping[str, Any]) ->
     answers = {}
     for channel, objects in permissions.items():
         rule = objects.get(sobject)
-        if rule and rule["field"] in types:
+        if rule and can_answer(rule, types):
             answers[channel] = Consent(
                 rule["field"],
                 yes=frozenset(map(text, rule.get("yes", ()))),

@@ -2,7 +2,7 @@
 
 from cdp.models.judgements import Decision, DecisionRecord, Erased, PersonEvent
 from cdp.models.people import Membership, PeopleState, Person, PersonField, Quarantine, Record, Touched
-from cdp.models.sources import Finding, ObjectSchema, Source, SourceFilter
+from cdp.models.sources import Finding, Notice, ObjectSchema, Source, SourceFilter
 from cdp.models.work import Cursor, ReadWindow, Run, RunObject, SweepHealed, SweepRow
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Erased",
     "Finding",
     "Membership",
+    "Notice",
     "ObjectSchema",
     "PeopleState",
     "Person",

@@ -27,11 +27,12 @@ def counter() -> Any:  # noqa: ANN401
     return Field(default=0, sa_column_kwargs={"server_default": "0"})
 
 
-def json(default: Callable[[], Any]) -> Any:  # noqa: ANN401
+def json(default: Callable[[], Any], server_default: str | None = None) -> Any:  # noqa: ANN401
     """A JSON document, never null."""
-    return Field(default_factory=default, sa_column=Column(JSONB, nullable=False))
+    return Field(default_factory=default, sa_column=Column(JSONB, nullable=False, server_default=server_default))
 
 
-def source_key(*, primary_key: bool = False) -> Column[int]:
+def source_key(*, primary_key: bool = False, index: bool = False) -> Column[int]:
     """The source a row belongs to, and leaves with."""
-    return Column(ForeignKey("source.id", ondelete="CASCADE"), primary_key=primary_key, nullable=False)
+    reference = ForeignKey("source.id", ondelete="CASCADE")
+    return Column(reference, primary_key=primary_key, nullable=False, index=index or None)

@@ -7,7 +7,7 @@ from sqlalchemy import Column, LargeBinary, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
-from cdp.models.columns import json, source_key, stamp
+from cdp.models.columns import counter, json, source_key, stamp
 
 
 class Source(SQLModel, table=True):
@@ -33,6 +33,7 @@ class Source(SQLModel, table=True):
     permissions: dict[str, Any] = json(dict)
     api_used: int | None = None
     api_limit: int | None = None
+    noticed: dict[str, Any] = json(dict, server_default="{}")
 
     @property
     def key(self) -> int:
@@ -77,3 +78,16 @@ class Finding(SQLModel, table=True):
     message: str
     remedy: str
     since: datetime = stamp()
+
+
+class Notice(SQLModel, table=True):
+    """That a source came to need attention, or recovered: the outbox of messages; `due_at` is None once it is done."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    source_id: int = Field(sa_column=source_key(index=True))
+    kind: str
+    causes: list[dict[str, str]] = json(list)
+    created_at: datetime = stamp(sa_column_kwargs={"server_default": text("now()")})
+    due_at: datetime | None = stamp(default=None, index=True)
+    tries: int = counter()
+    delivered: list[str] = json(list, server_default="[]")

@@ -4,12 +4,24 @@ import os
 import sys
 
 from cdp.errors import CdpError
-from connector.cli import choosing, demo, living, looking, processes, setting_up, syncing, trusting
+from connector.cli import choosing, demo, living, looking, notifying, processes, setting_up, syncing, trusting
 from connector.cli.app import app
 from connector.errors import ConnectorError
 from connector.log import configure_logging, get_logger
 
-__all__ = ["app", "choosing", "demo", "living", "looking", "main", "processes", "setting_up", "syncing", "trusting"]
+__all__ = [
+    "app",
+    "choosing",
+    "demo",
+    "living",
+    "looking",
+    "main",
+    "notifying",
+    "processes",
+    "setting_up",
+    "syncing",
+    "trusting",
+]
 
 INTERRUPTED = 130
 

@@ -207,7 +207,8 @@ def _raise_for(row: queries.Row) -> None:
     if row["state"] == "waiting":
         raise WaitingForQuota(row["error"], row["resume_at"] or datetime.now(UTC))
     if row["state"] == "failed":
-        if attention := row["attention"]:
+        attention = row["attention"]
+        if attention and attention["code"] == row["error_code"]:
             raise NeedsAttention(attention["code"], attention["message"], attention["remedy"])
         raise ConnectorError(row["error"])
 

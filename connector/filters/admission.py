@@ -66,6 +66,7 @@ def admission(tree: Node | None, sobject: str, columns: Columns, now: datetime, 
             "filter_field",
             f"The filter asks about {sobject}.{lost[0]}, which the login cannot see any more.",
             "Give the user read access to the field, or change the filter.",
+            blocks=False,
         )
     rule = reduce(tree, sobject, columns, now)
     assert not isinstance(rule, bool)  # noqa: S101 - `settled` has told

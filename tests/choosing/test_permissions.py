@@ -61,8 +61,8 @@ def test_an_object_that_is_not_asked_any_more_has_no_answers(peopled: Site, comm
 def test_a_hidden_opt_out_field_is_shown_with_its_repair(peopled: Site, command: Command) -> None:
     peopled.orgs["acme"].hide_field("Lead", "HasOptedOutOfEmail")
     assert (
-        "Lead.HasOptedOutOfEmail cannot be read any more, so new email opt-outs are not known: give the user read "
-        "access to the field, or set the permission mapping to another one."
+        "Lead.HasOptedOutOfEmail cannot be read, so new email opt-outs are not known: give the user read access to the "
+        "field, or set the permission mapping to another one."
     ) in command(peopled, "permission", "show", "acme")
 
 

@@ -129,7 +129,7 @@ def test_an_org_with_leads_only_is_connected_with_a_warning(site: Site) -> None:
     url = site.server.url(site.orgs["acme"])
     made, findings = sources.connect(site.runtime, "acme", url, site.credentials())
     assert set(made.mapping) == {"Lead"}
-    assert made.permissions == {"email": {}}
+    assert made.permissions["email"]["Lead"] == {"field": "HasOptedOutOfEmail", "no": [True]}
     assert {finding.check for finding in findings if finding.status == "warning"} == {
         "read_contact",
         "consent_lead",

@@ -135,11 +135,10 @@ def test_a_source_starts_with_what_its_user_may_see() -> None:
         "FirstName": {"to": "first_name", "rule": "most_recent"},
         "MailingCity": {"to": "city", "rule": "most_recent"},
     }
-    assert transform.default_consent(CONTACT, seen) is None
-    assert transform.default_consent(CONTACT, {"HasOptedOutOfEmail": "boolean"}) == {
-        "field": "HasOptedOutOfEmail",
-        "no": [True],
-    }
+
+
+def test_a_source_starts_with_the_opt_out_of_salesforce_even_where_it_is_hidden() -> None:
+    assert transform.default_consent(CONTACT) == {"field": "HasOptedOutOfEmail", "no": [True]}
 
 
 @pytest.mark.parametrize(
