@@ -1,11 +1,13 @@
 """The tasks of the fleet: a name, ids as JSON arguments, one call each. PostgreSQL is the record of what is due."""
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
 import structlog
 from celery import Celery, Task
 from celery.signals import setup_logging, worker_process_init
+from kombu.exceptions import OperationalError
 
 from cdp import people
 from cdp.db import engine
@@ -76,6 +78,17 @@ def work(run_id: int) -> None:
 def send(run_id: int) -> None:
     """Hand a run to the fleet; raises kombu's OperationalError when the broker does not answer."""
     work.apply_async((run_id,), expires=MESSAGE_LIFE, retry=False)
+
+
+def hand_over(runtime: Runtime, run_ids: Iterable[int]) -> None:
+    """Hand runs to the fleet of an installation; raises ConnectorError when its broker does not answer."""
+    app.conf.broker_url = runtime.broker_url
+    try:
+        for run_id in run_ids:
+            send(run_id)
+    except OperationalError:
+        remedy = "check that Redis runs and that CONNECTOR_REDIS_URL is right, or use --here"
+        raise ConnectorError(f"The broker does not answer: {remedy}.") from None
 
 
 @setup_logging.connect  # type: ignore[untyped-decorator]

@@ -12,7 +12,7 @@ import pytest
 import typer.main
 from sqlmodel import SQLModel
 
-from connector.cli import app
+from connector.cli.commands import app
 from connector.settings import Settings
 
 ROOT = Path(__file__).parents[1]

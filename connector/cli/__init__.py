@@ -2,28 +2,18 @@
 
 import os
 import sys
+from importlib import import_module
 
 from cdp.errors import CdpError
-from connector.cli import choosing, demo, living, looking, notifying, processes, setting_up, syncing, trusting
-from connector.cli.app import app
+from connector.cli.app import app as application
 from connector.errors import ConnectorError
 from connector.log import configure_logging, get_logger
 
-__all__ = [
-    "app",
-    "choosing",
-    "demo",
-    "living",
-    "looking",
-    "main",
-    "notifying",
-    "processes",
-    "setting_up",
-    "syncing",
-    "trusting",
-]
-
 INTERRUPTED = 130
+
+
+# Commands that are started often, and the one room each needs: importing all of them takes longer than a small poll.
+OFTEN = {"sync": "syncing", "sweep": "syncing", "backfill": "syncing"}
 
 
 def main() -> None:
@@ -34,7 +24,8 @@ def main() -> None:
 def _run() -> int | str | None:
     try:
         configure_logging()
-        app()
+        import_module(f"connector.cli.{OFTEN.get(sys.argv[1], 'commands') if sys.argv[1:] else 'commands'}")
+        application()
     except SystemExit as end:  # Typer ends every command so, and has said what was wrong with its usage
         if end.code == INTERRUPTED:
             print("Interrupted: what was stored stays, and the next start goes on from there.", file=sys.stderr)

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
-from kombu.exceptions import OperationalError
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from cdp import queries
@@ -178,13 +177,7 @@ def _do(runtime: Runtime, run_id: int) -> None:
 def _send(runtime: Runtime, run_ids: list[int]) -> None:
     from connector import tasks  # noqa: PLC0415 - Celery takes a third of a second to import, which --here does not need
 
-    tasks.app.conf.broker_url = runtime.broker_url
-    try:
-        for run_id in run_ids:
-            tasks.send(run_id)
-    except OperationalError:
-        remedy = "check that Redis runs and that CONNECTOR_REDIS_URL is right, or use --here"
-        raise ConnectorError(f"The broker does not answer: {remedy}.") from None
+    tasks.hand_over(runtime, run_ids)
 
 
 def _await(runtime: Runtime, run_id: int) -> None:

@@ -19,7 +19,8 @@ import typer
 from typer.testing import CliRunner
 
 from connector import sources
-from connector.cli import _run, app
+from connector.cli import OFTEN, _run
+from connector.cli.commands import app
 from connector.settings import settings
 from tests.conftest import database_from
 from tests.connector.conftest import Site, people_rows
@@ -431,3 +432,13 @@ def test_a_reader_who_leaves_early_is_no_failure(site: Site) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert UUID(json.loads(done.stdout)["person_id"])
+
+
+@pytest.mark.parametrize("command", OFTEN)
+def test_a_command_started_often_is_whole_with_its_one_room(command: str) -> None:
+    """What it prints of itself is the same as when every room is there, and it has imported no other."""
+    alone = "import sys; from connector.cli import _run; code = _run(); print('celery' in sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", alone, command, "--help"], capture_output=True, text=True, check=True)
+    whole = CliRunner().invoke(app, [command, "--help"])
+    assert done.stdout.split()[2:] == whole.stdout.split()[2:]
+    assert done.stderr.strip() == "False"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from connector import cli
-from connector.cli import app
+from connector.cli.commands import app
 from connector.errors import ConnectorError
 from tests.connector.conftest import Site, _no_pauses, ca_dir, make_site, site
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from cdp.errors import NotDecidable
-from connector.cli import app
+from connector.cli.commands import app
 from tests.feed import Cdp
 from tests.trust.world import World, contact, identity, ids, lead
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from cdp import erasure, ingest, queries
 from cdp.errors import ErasureKeyMissing
-from connector.cli import app
+from connector.cli.commands import app
 from tests.feed import HOUR
 from tests.oracle import BEGINNING, Record
 from tests.trust.world import World, contact, identity, ids, lead

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from cdp.errors import NotDecidable
-from connector.cli import app
+from connector.cli.commands import app
 from tests.feed import Cdp
 from tests.stories import OTHER_RULES, RULES
 from tests.trust.world import NOISE, World, contact, lead

@@ -14,7 +14,7 @@ from cdp import queries, rules
 from cdp.errors import InvalidField
 from cdp.fields import RULES as FITTING
 from cdp.fields import rules as rules_in_force
-from connector.cli import app
+from connector.cli.commands import app
 from tests.feed import FIELDS, Cdp
 from tests.oracle import exact
 from tests.stories import RULES, Story, in_batches, stories

@@ -13,7 +13,7 @@ from cdp import verification
 from cdp.db import driver
 from cdp.errors import Unsettled
 from cdp.merging import Identity
-from connector.cli import app
+from connector.cli.commands import app
 from tests.feed import ANN, BOB, CID, Cdp
 from tests.stories import RULES, bystanders
 

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cdp import queries
-from connector.cli import app
+from connector.cli.commands import app
 from tests.oracle import Record
 from tests.trust.test_cases import ANN, BOB, becomes, converted, deleted
 from tests.trust.world import World, contact, lead

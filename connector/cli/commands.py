@@ -1,0 +1,17 @@
+"""The whole command line: importing this registers every command on `app`."""
+
+from connector.cli import choosing, demo, living, looking, notifying, processes, setting_up, syncing, trusting
+from connector.cli.app import app
+
+__all__ = [
+    "app",
+    "choosing",
+    "demo",
+    "living",
+    "looking",
+    "notifying",
+    "processes",
+    "setting_up",
+    "syncing",
+    "trusting",
+]
