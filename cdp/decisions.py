@@ -3,6 +3,7 @@
 A *split* takes the records it names out of whatever group they would be in: they, and nobody else, are a person of
 their own, whatever their emails and conversions say. A *join* is one more bond between the records it names, as a
 shared email would be. A split outweighs a join; a record that several splits name is with those that the same name.
+Once Salesforce has merged a record into another, a decision that names the one means the other.
 """
 
 from collections.abc import Sequence
@@ -45,8 +46,8 @@ def join(session: Session, handles: Sequence[UUID], reason: str) -> int:
     splits = rows(
         driver(session),
         """
-        SELECT min(d.id) AS id FROM decision AS d JOIN decision_record AS n ON n.decision_id = d.id
-        WHERE d.kind = 'split' AND d.undone_at IS NULL AND n.handle = ANY (%(handles)s)
+        SELECT min(d.id) AS id FROM decision AS d JOIN decided AS n ON n.decision_id = d.id
+        WHERE d.kind = 'split' AND n.handle = ANY (%(handles)s)
         """,
         {"handles": list(handles)},
     )[0]

@@ -103,6 +103,7 @@ _TRACES = (
     WHERE id IN (SELECT decision_id FROM decision_record WHERE handle = ANY (%(handles)s))
     """,
     "DELETE FROM decision_record WHERE handle = ANY (%(handles)s)",
+    "DELETE FROM departure WHERE handle = ANY (%(handles)s) OR person_id = ANY (%(handles)s)",
     "INSERT INTO touched (handle, cause) SELECT handle, 'erasure' FROM unnest(%(handles)s::uuid[]) AS handle",
 )
 

@@ -33,5 +33,9 @@ class NotDecidable(CdpError):
     """A decision about people cannot be taken, or taken back, as things are."""
 
 
+class EventsForgotten(CdpError):
+    """A follower of the feed asks for events that are kept no more."""
+
+
 class MalformedBatch(CdpError):
     """A row has another number of columns than its batch: the batch was cut off, and has to be read again."""

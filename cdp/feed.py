@@ -1,11 +1,16 @@
 """The feed of changes: what a pass of the resolver did to people, one row each, numbered in the order of commits.
 
 A downstream copy that takes out `old_ids` and puts in `new_ids`, event by event, always holds the people there are.
+The feed may be forgotten from its beginning on; where old ids lead is kept apart from it.
 """
+
+from datetime import timedelta
 
 from psycopg import sql
 
 from cdp.db import Connection
+
+SLICE = 10_000
 
 
 def note_passages(connection: Connection, *, everything: bool) -> None:
@@ -20,13 +25,14 @@ def note_passages(connection: Connection, *, everything: bool) -> None:
     """)
     left = sql.SQL("membership AS m" if everything else "moved JOIN membership AS m USING (handle)")
     connection.execute(sql.SQL(_LEAVING).format(left=left))
+    connection.execute("INSERT INTO passage SELECT DISTINCT person_id, NULL::uuid FROM leaving; ANALYZE leaving")
     connection.execute(_STAYING)
     connection.execute(_CAUSED)
 
 
 _LEAVING = """
-    INSERT INTO passage
-    SELECT DISTINCT m.person_id, NULL::uuid FROM {left}
+    INSERT INTO leaving
+    SELECT m.handle, m.person_id FROM {left}
     WHERE NOT EXISTS (SELECT FROM member AS n WHERE n.handle = m.handle)
 """
 _STAYING = """
@@ -41,6 +47,34 @@ _CAUSED = """
         SELECT m.person_id, q.cause FROM queued AS q JOIN membership AS m USING (handle)
         UNION ALL SELECT n.person_id, q.cause FROM queued AS q JOIN member AS n USING (handle)
     ) AS touched WHERE cause <> 'records' GROUP BY person_id
+"""
+
+
+def note_departures(connection: Connection) -> None:
+    """Note for each record that ceases to be live where its companions are, before the membership changes.
+
+    A person's id is the handle of one of its records; when that one is gone, the id leads on to these. Nothing is noted
+    of a record that was erased.
+    """
+    connection.execute("DELETE FROM departure AS d USING leaving AS l WHERE d.handle = l.handle")
+    connection.execute("""
+        INSERT INTO departure (handle, person_id)
+        SELECT DISTINCT l.handle, n.person_id FROM leaving AS l JOIN membership AS m USING (person_id)
+        JOIN member AS n ON n.handle = m.handle
+        WHERE NOT EXISTS (SELECT FROM record AS r WHERE r.handle = l.handle AND r.state = 'erased')
+    """)
+
+
+def forget(connection: Connection, keep: timedelta) -> int:
+    """Take out a slice of the events that are older than `keep`, from the oldest on; return how many."""
+    return connection.execute(_FORGET, {"keep": keep, "slice": SLICE}).rowcount
+
+
+_FORGET = """
+    WITH oldest AS (SELECT id, at FROM person_event ORDER BY id LIMIT %(slice)s),
+    past AS (SELECT max(id) AS last FROM oldest WHERE at < now() - %(keep)s),
+    told AS (UPDATE people_state SET forgotten_event = past.last FROM past WHERE past.last IS NOT NULL)
+    DELETE FROM person_event USING past WHERE id <= past.last
 """
 
 

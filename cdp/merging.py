@@ -47,9 +47,12 @@ def create_workspace(connection: Connection) -> None:
         CREATE TEMP TABLE hit (person_id uuid) ON COMMIT DROP;
         CREATE TEMP TABLE node (handle uuid, email_key text COLLATE "C", link uuid) ON COMMIT DROP;
         CREATE TEMP TABLE blocked (email_key text COLLATE "C") ON COMMIT DROP;
+        CREATE TEMP TABLE named (decision_id bigint, handle uuid) ON COMMIT DROP;
+        CREATE TEMP TABLE shifted (handle uuid) ON COMMIT DROP;
         CREATE TEMP TABLE side (handle uuid, name text COLLATE "C") ON COMMIT DROP;
         CREATE TEMP TABLE alias (name text COLLATE "C", root text COLLATE "C") ON COMMIT DROP;
         CREATE TEMP TABLE member (handle uuid, person_id uuid, email_key text COLLATE "C", link uuid) ON COMMIT DROP;
+        CREATE TEMP TABLE leaving (handle uuid, person_id uuid) ON COMMIT DROP;
         CREATE TEMP TABLE passage (old_id uuid, new_id uuid) ON COMMIT DROP;
         CREATE TEMP TABLE caused (person_id uuid, cause text) ON COMMIT DROP;
     """)
@@ -62,6 +65,7 @@ def scope_everything(connection: Connection, identity: Identity) -> None:
         " ORDER BY handle, cause"
     )
     _read_fresh(connection, identity, sql.SQL("record AS r"))
+    connection.execute(_NAME)
     connection.execute("INSERT INTO node SELECT * FROM fresh; ANALYZE node")
 
 
@@ -71,16 +75,15 @@ def scope_touched(connection: Connection, identity: Identity) -> None:
     New edges and lost edges all end at a touched record, so a new group is made of pieces of the old groups of touched
     records and of the records that share a key, a link or a decision with one of them.
     """
-    connection.execute("""
-        INSERT INTO queued SELECT handle, min(cause) FROM touched GROUP BY handle;
-        ANALYZE queued
-    """)
+    connection.execute("INSERT INTO queued SELECT handle, min(cause) FROM touched GROUP BY handle")
+    connection.execute(_NAME)
+    connection.execute(_SHIFTED)
     _read_fresh(connection, identity, sql.SQL("queued AS q JOIN record AS r ON r.handle = q.handle"))
     connection.execute("""
         INSERT INTO moved
         SELECT q.handle FROM queued AS q LEFT JOIN fresh AS f USING (handle) LEFT JOIN membership AS m USING (handle)
         WHERE (f.handle IS NULL) <> (m.handle IS NULL)
-           OR (f.email_key, f.link) IS DISTINCT FROM (m.email_key, m.link) OR q.cause = 'decision';
+           OR (f.email_key, f.link) IS DISTINCT FROM (m.email_key, m.link) OR q.handle IN (SELECT handle FROM shifted);
         ANALYZE moved
     """)
     connection.execute(_HIT, {"limit": identity.max_records_per_key})
@@ -115,6 +118,29 @@ _FRESH = """
     WHERE r.state = 'live'
 """
 
+# What was merged away in Salesforce is the record it was merged into, for decisions as for everything else.
+_NAME = """
+    INSERT INTO named
+    WITH RECURSIVE leads (decision_id, handle, ends) AS (
+        SELECT d.id, n.handle, false FROM decision AS d JOIN decision_record AS n ON n.decision_id = d.id
+        WHERE d.undone_at IS NULL
+        UNION
+        SELECT l.decision_id, coalesce(record_handle(s.org_id, r.object, r.merged_into), l.handle), s.id IS NULL
+        FROM leads AS l LEFT JOIN record AS r ON r.handle = l.handle AND r.state <> 'live' AND r.merged_into IS NOT NULL
+        LEFT JOIN source AS s ON s.id = r.source_id WHERE NOT l.ends
+    )
+    SELECT DISTINCT decision_id, handle FROM leads WHERE ends;
+    ANALYZE named
+"""
+# Records that a decision has come to mean, or means no more, were not necessarily touched themselves.
+_SHIFTED = """
+    INSERT INTO shifted
+    SELECT handle FROM (TABLE named EXCEPT TABLE decided) AS came
+    UNION SELECT handle FROM (TABLE decided EXCEPT TABLE named) AS went;
+    INSERT INTO queued SELECT handle, 'records' FROM shifted WHERE handle NOT IN (SELECT handle FROM queued);
+    ANALYZE queued, shifted
+"""
+
 # A key that is over the limit before and after makes no edge in either state, so its other holders stay out of scope.
 # The last part finds people whose anchor no longer comes first: the creation date of a record was corrected.
 _HIT = """
@@ -129,15 +155,16 @@ _HIT = """
         SELECT c.email_key FROM key_change AS c
         CROSS JOIN LATERAL (SELECT count(*) AS held FROM membership AS m WHERE m.email_key = c.email_key) AS before
         WHERE before.held <= %(limit)s OR before.held + c.added - c.lost <= %(limit)s
-    )
+    ),
+    either AS (TABLE named UNION TABLE decided)
     INSERT INTO hit
     SELECT m.person_id FROM membership AS m JOIN moved USING (handle)
     UNION SELECT m.person_id FROM membership AS m JOIN open_key USING (email_key)
     UNION SELECT m.person_id FROM membership AS m
           WHERE m.handle IN (SELECT f.link FROM fresh AS f JOIN moved USING (handle))
     UNION SELECT m.person_id FROM membership AS m WHERE m.link IN (SELECT handle FROM moved)
-    UNION SELECT m.person_id FROM moved JOIN decision_record AS d USING (handle)
-          JOIN decision_record AS o USING (decision_id) JOIN membership AS m ON m.handle = o.handle
+    UNION SELECT m.person_id FROM either AS e JOIN moved USING (handle) JOIN either AS o USING (decision_id)
+          JOIN membership AS m ON m.handle = o.handle
     UNION SELECT m.person_id FROM fresh JOIN membership AS m USING (handle) JOIN record AS a ON a.handle = m.person_id
           JOIN membership AS o ON o.person_id = m.person_id JOIN record AS r ON r.handle = o.handle
           WHERE (r.source_id, r.created_at, r.rank > 0, r.record_id)
@@ -145,7 +172,7 @@ _HIT = """
 """
 
 # The group that a node would be in without links: its split, its key, or itself.
-_NAMED = sql.SQL("""(
+_NAMES = sql.SQL("""(
     SELECT n.handle, n.email_key, n.link, s.name IS NULL AS free,
            coalesce(s.name, CASE WHEN b.email_key IS NULL THEN n.email_key END, n.handle::text) AS name
     FROM node AS n LEFT JOIN blocked AS b USING (email_key) LEFT JOIN side AS s USING (handle)
@@ -157,7 +184,7 @@ def group(connection: Connection, identity: Identity, *, everything: bool) -> No
     _block_shared_keys(connection, identity, everything=everything)
     connection.execute(_SIDES)
     _join_links(connection)
-    connection.execute(sql.SQL(_MEMBERS).format(named=_NAMED))
+    connection.execute(sql.SQL(_MEMBERS).format(names=_NAMES))
     connection.execute("ANALYZE member")
 
 
@@ -168,14 +195,13 @@ _MEMBERS = """
     FROM (
         SELECT g.handle, g.email_key, g.link, coalesce(a.root, g.name) AS grp,
                r.source_id, r.created_at, r.rank, r.record_id
-        FROM {named} AS g JOIN record AS r USING (handle) LEFT JOIN alias AS a ON a.name = g.name
+        FROM {names} AS g JOIN record AS r USING (handle) LEFT JOIN alias AS a ON a.name = g.name
     ) AS grouped
 """
 _SIDES = """
     INSERT INTO side
     SELECT r.handle, 'split ' || string_agg(d.id::text, ',' ORDER BY d.id)
-    FROM decision AS d JOIN decision_record AS r ON r.decision_id = d.id
-    WHERE d.kind = 'split' AND d.undone_at IS NULL GROUP BY r.handle
+    FROM named AS r JOIN decision AS d ON d.id = r.decision_id WHERE d.kind = 'split' GROUP BY r.handle
 """
 
 
@@ -203,7 +229,7 @@ _HELD_ELSEWHERE = """
 
 def _join_links(connection: Connection) -> None:
     """Fill `alias` with the groups that conversions and decisions join although their keys differ."""
-    pairs = connection.execute(sql.SQL(_PAIRS).format(named=_NAMED)).fetchall()
+    pairs = connection.execute(sql.SQL(_PAIRS).format(names=_NAMES)).fetchall()
     with connection.cursor() as cursor, cursor.copy("COPY alias (name, root) FROM STDIN") as copy:
         for row in components(pairs).items():
             copy.write_row(row)
@@ -211,11 +237,11 @@ def _join_links(connection: Connection) -> None:
 
 
 _PAIRS = """
-    SELECT x.name, y.name FROM {named} AS x JOIN {named} AS y ON y.handle = x.link
+    SELECT x.name, y.name FROM {names} AS x JOIN {names} AS y ON y.handle = x.link
     WHERE x.link IS NOT NULL AND x.free AND y.free AND x.name <> y.name
     UNION ALL
     SELECT x.name, y.name FROM decision AS d
-    JOIN decision_record AS one ON one.decision_id = d.id JOIN {named} AS x ON x.handle = one.handle
-    JOIN decision_record AS other ON other.decision_id = d.id JOIN {named} AS y ON y.handle = other.handle
-    WHERE d.kind = 'join' AND d.undone_at IS NULL AND x.free AND y.free AND x.name <> y.name
+    JOIN named AS one ON one.decision_id = d.id JOIN {names} AS x ON x.handle = one.handle
+    JOIN named AS other ON other.decision_id = d.id JOIN {names} AS y ON y.handle = other.handle
+    WHERE d.kind = 'join' AND x.free AND y.free AND x.name <> y.name
 """

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 
 from psycopg.types.json import Jsonb
 from sqlalchemy import Connection as EngineConnection
@@ -42,6 +43,7 @@ def resolve(url: str, identity: Identity) -> Resolution:
             return Resolution(0, 0, 0)
         _work_out_groups(connection, identity, everything=everything)
         feed.note_passages(connection, everything=everything)
+        feed.note_departures(connection)
         _store_membership(connection, everything=everything)
         written, removed = store_people(connection, in_force)
         feed.write(connection, "configuration" if changed and not touched else "records")
@@ -52,6 +54,12 @@ def resolve(url: str, identity: Identity) -> Resolution:
                 "ANALYZE membership; ANALYZE person (person_id); ANALYZE record (handle)"
             )  # or the next pass plans for none
         return Resolution(touched, written, removed)
+
+
+def forget_events(url: str, keep: timedelta) -> int:
+    """Forget events of the feed that are older than `keep`, a bounded number at a time; return how many."""
+    with _resolver_session(url) as session:
+        return feed.forget(driver(session), keep)
 
 
 @contextmanager
@@ -138,6 +146,11 @@ def _store_membership(connection: Connection, *, everything: bool) -> None:
             VALUES (n.handle, n.person_id, n.email_key, n.link)
     """)
     connection.execute(_ALL_GONE if everything else _GONE)
+    connection.execute("""
+        DELETE FROM decided AS d WHERE NOT EXISTS (
+            SELECT FROM named AS n WHERE (n.decision_id, n.handle) = (d.decision_id, d.handle));
+        INSERT INTO decided TABLE named ON CONFLICT DO NOTHING
+    """)
     connection.execute("CREATE UNIQUE INDEX ON dirty (person_id); ANALYZE dirty")
 
 

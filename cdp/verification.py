@@ -100,7 +100,7 @@ def leave_out_pending(connection: Connection, identity: Identity) -> int:
         ANALYZE unsettled_record, unsettled_person
     """)
     [pending] = connection.execute("SELECT count(*) FROM queued").fetchone() or (0,)
-    for table in ("queued", "fresh", "moved", "hit", "node"):
+    for table in ("queued", "named", "shifted", "fresh", "moved", "hit", "node"):
         connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
     return int(pending)
 

@@ -50,6 +50,7 @@ class Settings(BaseSettings):
         NEVER_MERGE, validate_default=True, description="comma-separated placeholder addresses that merge nobody"
     )
     notify_urls: SecretStr | None = Field(None, description="comma-separated Apprise URLs that are told of attention")
+    event_retention: int = Field(7_776_000, ge=3600, description="how long the feed of changes is kept")
     log_format: str = Field(
         "auto", pattern="^(auto|json|text)$", description="json, text, or whichever fits the terminal"
     )

@@ -1,6 +1,7 @@
 """The tasks of the fleet: a name, ids as JSON arguments, one call each. PostgreSQL is the record of what is due."""
 
 from collections.abc import Iterable
+from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -64,6 +65,7 @@ def tick() -> None:
         send(run_id)
     people.resolve(runtime().database_url, runtime().identity)
     notifying.deliver(runtime().database_url, runtime().settings.notify_urls)
+    people.forget_events(runtime().database_url, timedelta(seconds=runtime().settings.event_retention))
 
 
 @app.task(name="connector.work", base=FleetTask)  # type: ignore[untyped-decorator]

@@ -54,7 +54,7 @@ class Cdp:
         with self.session() as session:
             db.driver(session).execute(
                 "TRUNCATE record, touched, membership, person, people_state, quarantine, decision, decision_record,"
-                " erased, person_event"
+                " erased, person_event, departure, decided"
             )
 
     def session(self) -> AbstractContextManager[Session]:
@@ -137,6 +137,7 @@ FIXED = MappingProxyType(
         "email": "Email",
         "is_converted": "IsConverted",
         "converted_to": "ConvertedContactId",
+        "merged_into": "MasterRecordId",
     }
 )
 YES, NO = frozenset({"yes"}), frozenset({"no"})
@@ -159,6 +160,7 @@ def cells(record: Record, fields: Sequence[Field]) -> list[str | None]:
         record.email,
         str(record.is_converted).lower(),
         record.converted_to,
+        record.merged_into,
     ]
     consent = [{True: "yes", False: "no", None: None}[may] for may in (record.email_permission, record.sms_permission)]
     return [*fixed, *consent, *(record.values.get(field.name) for field in fields)]

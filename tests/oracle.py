@@ -4,7 +4,7 @@ import hashlib
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from itertools import permutations
@@ -29,6 +29,7 @@ class Record:
     is_deleted: bool = False
     is_converted: bool = False
     converted_to: str | None = None
+    merged_into: str | None = None
     email_permission: bool | None = None
     sms_permission: bool | None = None
     values: Mapping[str, str | None] = field(default_factory=dict)
@@ -91,9 +92,23 @@ def email_key(raw: str | None) -> str | None:
 
 def people(versions: Iterable[Record], rules: Rules) -> dict[UUID, dict[str, Any]]:
     """Person id → the person's columns as `exact` values, and its `members`."""
-    live = {record.handle: record for record in latest(versions) if not record.is_deleted}
+    newest = {record.handle: record for record in latest(versions)}
+    live = {name: record for name, record in newest.items() if not record.is_deleted}
+    rules = replace(
+        rules,
+        splits=tuple(frozenset(_winner_of(name, newest) for name in split) for split in rules.splits),
+        joins=tuple(frozenset(_winner_of(name, newest) for name in join) for join in rules.joins),
+    )
     groups = {id(group): [live[name] for name in group] for group in _groups(live, rules).values()}
     return {_anchor(group).handle: _person(group, rules) for group in groups.values()}
+
+
+def _winner_of(name: UUID, newest: Mapping[UUID, Record]) -> UUID:
+    """Where merges in Salesforce led from a record; itself, if it was not merged."""
+    record = newest.get(name)
+    if record is None or not record.is_deleted or not record.merged_into:
+        return name
+    return _winner_of(handle(record.org_id, record.object, record.merged_into), newest)
 
 
 def _groups(live: Mapping[UUID, Record], rules: Rules) -> dict[UUID, set[UUID]]:

@@ -1,14 +1,16 @@
 """The fixed tables, by what they hold; whoever imports this package knows them all."""
 
-from cdp.models.judgements import Decision, DecisionRecord, Erased, PersonEvent
+from cdp.models.judgements import Decided, Decision, DecisionRecord, Departure, Erased, PersonEvent
 from cdp.models.people import Membership, PeopleState, Person, PersonField, Quarantine, Record, Touched
 from cdp.models.sources import Finding, Notice, ObjectSchema, Source, SourceFilter
 from cdp.models.work import Cursor, ReadWindow, Run, RunObject, SweepHealed, SweepRow
 
 __all__ = [
     "Cursor",
+    "Decided",
     "Decision",
     "DecisionRecord",
+    "Departure",
     "Erased",
     "Finding",
     "Membership",

@@ -1,4 +1,4 @@
-"""The tables of what was judged and what followed: decisions about people, erasures, and the feed of changes."""
+"""The tables of what was judged and what followed: decisions, erasures, the feed of changes, and where old ids lead."""
 
 from datetime import datetime
 from uuid import UUID
@@ -30,6 +30,13 @@ class DecisionRecord(SQLModel, table=True):
     handle: UUID = Field(primary_key=True, index=True)
 
 
+class Decided(SQLModel, table=True):
+    """A record that a decision in force came down to when people were last resolved: one it names, or its winner."""
+
+    decision_id: int = Field(sa_column=Column(ForeignKey("decision.id", ondelete="CASCADE"), primary_key=True))
+    handle: UUID = Field(primary_key=True, index=True)
+
+
 class Erased(SQLModel, table=True):
     """A tombstone: the keyed hash of an erased record's handle or email key, and which key made it."""
 
@@ -50,3 +57,13 @@ class PersonEvent(SQLModel, table=True):
     cause: str
     old_ids: list[UUID] | None = Field(default=None, sa_column=Column(ARRAY(Uuid)))
     new_ids: list[UUID] | None = Field(default=None, sa_column=Column(ARRAY(Uuid)))
+
+
+class Departure(SQLModel, table=True):
+    """Where the companions of a record went when it ceased to be live: its handle may be an id that was published.
+
+    One row for each person that they are in; of no account while the record is live again.
+    """
+
+    handle: UUID = Field(primary_key=True)
+    person_id: UUID = Field(primary_key=True, index=True)

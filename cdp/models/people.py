@@ -85,12 +85,13 @@ class Person(SQLModel, table=True):
 
 
 class PeopleState(SQLModel, table=True):
-    """The configuration that people were last computed with; one row."""
+    """The configuration that people were last computed with, and the last event that is kept no more; one row."""
 
     __tablename__ = "people_state"
 
     id: int = Field(default=1, primary_key=True)
     configuration: dict[str, Any] = json(dict)
+    forgotten_event: int = Field(default=0, sa_column=Column(BigInteger, server_default="0", nullable=False))
 
 
 class Quarantine(SQLModel, table=True):

@@ -7,6 +7,7 @@ from sqlmodel import Session
 
 from cdp.db import driver, rows
 from cdp.erasure import find
+from cdp.errors import EventsForgotten
 from cdp.queries.persons import person
 from cdp.queries.stored import records
 from cdp.queries.stream import Row, stream
@@ -38,12 +39,31 @@ def dossier(session: Session, person_id: UUID) -> Row:
     }
 
 
-def events(session: Session, after: int = 0) -> Iterator[Row]:
-    """Stream the changes of people that came after a number, in the order in which they were committed."""
+def events(session: Session, after: int | None = None) -> Iterator[Row]:
+    """Stream the changes of people that came after a number (or all there are), in the order of their commits.
+
+    Raises:
+        EventsForgotten: some that came after that number are kept no more.
+    """
+    if after is not None:
+        _refuse_gap(session, after)
     query = """
         SELECT id AS event_id, at, kind, person_id, cause,
                coalesce(old_ids, CASE WHEN kind = 'created' THEN '{}' ELSE ARRAY[person_id] END) AS old_ids,
                coalesce(new_ids, CASE WHEN kind = 'deleted' THEN '{}' ELSE ARRAY[person_id] END) AS new_ids
         FROM person_event WHERE id > %(after)s ORDER BY id
     """
-    return stream(session, query, {"after": after})
+    return stream(session, query, {"after": after or 0})
+
+
+def _refuse_gap(session: Session, after: int) -> None:
+    found = rows(
+        driver(session),
+        "SELECT forgotten_event AS last FROM people_state WHERE forgotten_event > %(after)s",
+        {"after": after},
+    )
+    if found:
+        raise EventsForgotten(
+            f"Events up to {found[0]['last']} are kept no more, so nobody can follow from {after}: take all people "
+            f"anew with `connector export people`, and follow from {found[0]['last']} or the last event of then."
+        )

@@ -30,22 +30,28 @@ def widest_person(session: Session, records: int = 3) -> UUID | None:
 def resolve_person(session: Session, wanted: str) -> list[UUID]:
     """The people that an email, a person id, a record's external id or a Salesforce record id leads to.
 
-    Any person id ever published is a record's handle; a record that was merged into another leads on to that one.
+    Any person id ever published is a record's handle. A record that was merged into another leads on to that one, and
+    any other that is not live to the people in which its companions are.
     """
     found = rows(
         driver(session),
         """
         WITH RECURSIVE lead(handle) AS (
-            SELECT r.handle FROM record AS r WHERE r.handle = %(uuid)s
+            SELECT %(uuid)s::uuid
             UNION ALL
-            SELECT record_handle(s.org_id, r.object, x.record_id) AS handle
+            SELECT record_handle(s.org_id, o.object, %(record_id)s)
             FROM source AS s CROSS JOIN (VALUES ('Lead'), ('Contact')) AS o(object)
-            CROSS JOIN (SELECT %(record_id)s::text AS record_id) AS x
-            JOIN record AS r ON r.handle = record_handle(s.org_id, o.object, x.record_id)
             UNION
-            SELECT record_handle(s.org_id, r.object, r.merged_into)
-            FROM lead JOIN record AS r USING (handle) JOIN source AS s ON s.id = r.source_id
-            WHERE r.merged_into IS NOT NULL
+            SELECT next.handle FROM lead
+            LEFT JOIN record AS r ON r.handle = lead.handle AND r.state <> 'live' AND r.merged_into IS NOT NULL
+            LEFT JOIN source AS s ON s.id = r.source_id
+            LEFT JOIN record AS winner ON winner.handle = record_handle(s.org_id, r.object, r.merged_into)
+            CROSS JOIN LATERAL (
+                SELECT winner.handle WHERE winner.handle IS NOT NULL
+                UNION ALL
+                SELECT d.person_id FROM departure AS d WHERE d.handle = lead.handle AND winner.handle IS NULL
+                    AND NOT EXISTS (SELECT FROM membership AS m WHERE m.handle = lead.handle)
+            ) AS next
         )
         SELECT m.person_id FROM membership AS m WHERE m.email_key = email_key(%(wanted)s)
         UNION SELECT m.person_id FROM lead JOIN membership AS m USING (handle)

@@ -85,8 +85,8 @@ _STANDINGS = """
            coalesce(is_blank(r.email), true) AS has_no_email, k.key, %(most)s::integer AS most,
            coalesce(k.key = ANY (%(never)s), false) AS is_placeholder,
            (SELECT count(*) FROM membership AS h WHERE h.email_key = k.key) AS holders,
-           (SELECT min(d.id) FROM decision AS d JOIN decision_record AS n ON n.decision_id = d.id
-            WHERE n.handle = r.handle AND d.kind = 'split' AND d.undone_at IS NULL) AS split_by,
+           (SELECT min(d.id) FROM decision AS d JOIN decided AS n ON n.decision_id = d.id
+            WHERE n.handle = r.handle AND d.kind = 'split') AS split_by,
            EXISTS (SELECT FROM touched AS t WHERE t.handle = r.handle) AS is_waiting
     FROM record AS r JOIN source AS s ON s.id = r.source_id LEFT JOIN membership AS m USING (handle)
     CROSS JOIN LATERAL (SELECT email_key(r.email) AS key) AS k
@@ -132,8 +132,8 @@ def bonds(session: Session, person_id: UUID) -> list[Row]:
 _BONDS = """
     WITH side AS (
         SELECT n.handle, string_agg(d.id::text, ', ' ORDER BY d.id) AS name FROM decision AS d
-        JOIN decision_record AS n ON n.decision_id = d.id
-        WHERE d.kind = 'split' AND d.undone_at IS NULL AND n.handle IN (
+        JOIN decided AS n ON n.decision_id = d.id
+        WHERE d.kind = 'split' AND n.handle IN (
             SELECT handle FROM membership WHERE person_id = %(person)s) GROUP BY n.handle
     ),
     here AS (
@@ -152,8 +152,8 @@ _BONDS = """
         CROSS JOIN LATERAL (VALUES (one.handle), (other.handle)) AS x(handle) WHERE one.free
         UNION ALL
         SELECT 3, 'decision', d.id::text, h.handle FROM decision AS d
-        JOIN decision_record AS n ON n.decision_id = d.id JOIN here AS h ON h.handle = n.handle AND h.free
-        WHERE d.kind = 'join' AND d.undone_at IS NULL
+        JOIN decided AS n ON n.decision_id = d.id JOIN here AS h ON h.handle = n.handle AND h.free
+        WHERE d.kind = 'join'
         UNION ALL
         SELECT 4, 'split', side, handle FROM here WHERE NOT free
     )

@@ -9,7 +9,7 @@ from sqlmodel import Session
 
 from cdp import decisions, erasure, people, queries, rules, verification
 from cdp.db import transaction
-from cdp.errors import NotDecidable
+from cdp.errors import EventsForgotten, NotDecidable
 from cdp.fields import Rules
 from cdp.fields import rules as rules_in_force
 from connector import sources, tracing
@@ -184,12 +184,17 @@ def decisions_(json: Json = False) -> None:
 
 @app.command(rich_help_panel=TRUST)
 def events(
-    after: Annotated[int, typer.Option(min=0, help="Number of the last event that is known already.")] = 0,
+    after: Annotated[
+        int | None, typer.Option(min=0, help="Number of the last event that is known already; 3 when it is too old.")
+    ] = None,
     json: Json = False,  # noqa: ARG001 - every command takes it; events are JSON lines anyway
 ) -> None:
     """Print what became of people as JSON lines, in the order of commits, for a copy to follow."""
-    with transaction(Runtime().database_url) as session:
-        print_lines(queries.events(session, after))
+    try:
+        with transaction(Runtime().database_url) as session:
+            print_lines(queries.events(session, after))
+    except EventsForgotten as error:
+        raise Refused(str(error)) from None
 
 
 @app.command(rich_help_panel=TRUST)

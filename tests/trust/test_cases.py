@@ -37,7 +37,7 @@ def becomes(state: str, record: Record, merged_into: Record | None = None) -> St
                 "UPDATE record SET state = %s, merged_into = %s WHERE handle = %s", (state, into, record.handle)
             )
             driver(session).execute("INSERT INTO touched (handle) VALUES (%s)", (record.handle,))
-        world.now[record.handle] = deleted(record)
+        world.now[record.handle] = replace(deleted(record), merged_into=into)
         world.compare()
 
     return step

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from cdp.errors import NotDecidable
 from connector.cli.commands import app
 from tests.feed import Cdp
+from tests.oracle import Record
 from tests.trust.world import World, contact, identity, ids, lead
 
 A = lead(1, "ann@acme.com", values={"company": "Acme"})
@@ -82,6 +83,46 @@ def test_a_split_outweighs_a_join(world: World) -> None:
     assert world.groups(A, B, D) == ids([A, B, D])
 
 
+def merged(loser: Record, winner: Record) -> Record:
+    return replace(loser, is_deleted=True, merged_into=winner.record_id)
+
+
+def test_a_join_passes_to_the_winner_of_a_merge_in_salesforce(world: World) -> None:
+    loser, winner, middle = lead(1, "ann@acme.com"), lead(7, "eve@acme.com"), lead(8)
+    world.change(loser, winner, D)
+    number = world.join(loser, D)
+    world.change(merged(loser, winner))
+    assert world.groups(winner, D) == ids([winner, D])
+    world.change(middle, merged(winner, middle))
+    assert world.groups(middle, D) == ids([middle, D])
+    world.change(loser, winner)
+    assert world.groups(loser, winner, middle, D) == ids([loser, D], [winner], [middle])
+    world.undo(number)
+    assert world.groups(loser, D) == ids([loser], [D])
+
+
+def test_a_split_passes_to_the_winner_of_a_merge_in_salesforce(world: World) -> None:
+    loser, winner = lead(1, "ann@acme.com"), lead(7, "ann@acme.com")
+    world.change(loser, winner, B)
+    number = world.split(loser)
+    assert world.groups(loser, winner, B) == ids([loser], [winner, B])
+    world.change(merged(loser, winner))
+    assert world.groups(winner, B) == ids([winner], [B])
+    with pytest.raises(NotDecidable, match=f"Decision {number} "):
+        world.join(winner, B)
+    world.change(loser)
+    assert world.groups(loser, winner, B) == ids([loser], [winner, B])
+
+
+def test_a_decision_waits_for_a_winner_that_is_not_here_yet(world: World) -> None:
+    loser, winner = lead(1, "ann@acme.com"), lead(7, "eve@acme.com")
+    world.change(loser, D)
+    world.join(loser, D)
+    world.change(merged(loser, winner))
+    world.change(winner)
+    assert world.groups(winner, D) == ids([winner, D])
+
+
 def test_a_split_inside_a_split(world: World) -> None:
     world.change(A, B, C)
     outer = world.split(A, B)
@@ -148,6 +189,7 @@ def test_any_order_of_records_and_decisions_gives_the_people_of_the_oracle(cdp: 
                         one,
                         email=random.choice(emails),
                         is_deleted=random.random() < 0.2,
+                        merged_into=random.choice([None, *(p.record_id for p in pool if comes_after(p, one))]),
                         converted_to=random.choice([None, pool[-1].record_id]) if one.object == "Lead" else None,
                     )
                     for one in chosen
@@ -166,6 +208,10 @@ def test_any_order_of_records_and_decisions_gives_the_people_of_the_oracle(cdp: 
     for number in list(world.decided):
         world.undo(number)
     assert world.verify().same
+
+
+def comes_after(one: Record, other: Record) -> bool:
+    return (one.source_id, one.object) == (other.source_id, other.object) and one.record_id > other.record_id
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 from random import Random
 from types import SimpleNamespace
 from typing import Any
@@ -12,8 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from cdp.errors import NotDecidable
+from cdp.errors import EventsForgotten, NotDecidable
+from cdp.people import forget_events
 from connector.cli.commands import app
+from connector.errors import Refused
 from tests.feed import Cdp
 from tests.stories import OTHER_RULES, RULES
 from tests.trust.world import NOISE, World, contact, lead
@@ -127,6 +130,25 @@ def follow(world: World, copy: dict[UUID, Any], seen: int) -> int:
             copy[new] = people.get(new)
     assert copy == people
     return seen
+
+
+def test_old_events_are_forgotten_and_who_follows_from_them_is_told(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.change(A)
+    world.change(replace(A, values={"company": "New"}))
+    world.cdp.query("UPDATE person_event SET at = at - interval '2 days' WHERE id < 12 RETURNING 1")
+    forgotten = [one["event_id"] for one in world.events()][:-1]
+    assert forget_events(world.cdp.url, timedelta(days=1)) == len(forgotten)
+    assert forget_events(world.cdp.url, timedelta(days=1)) == 0
+    assert [one["kind"] for one in world.events()] == ["updated"]
+    assert [one["kind"] for one in world.events(forgotten[-1])] == ["updated"]
+    with pytest.raises(EventsForgotten, match=f"up to {forgotten[-1]} "):
+        world.events(forgotten[-1] - 1)
+    monkeypatch.setattr("connector.cli.trusting.Runtime", lambda: SimpleNamespace(database_url=world.cdp.url))
+    refused = CliRunner().invoke(app, ["events", "--after", "0"])
+    assert isinstance(refused.exception, Refused)
+    assert len(CliRunner().invoke(app, ["events"]).stdout.splitlines()) == 1
 
 
 def test_the_command_prints_what_came_after_a_number(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

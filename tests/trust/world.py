@@ -113,7 +113,7 @@ class World:
         )
         return sorted(row["ids"] for row in found)
 
-    def events(self, after: int = 0) -> list[dict[str, Any]]:
+    def events(self, after: int | None = None) -> list[dict[str, Any]]:
         from cdp import queries
 
         with self.cdp.session() as session:
