@@ -50,6 +50,8 @@ def _cast(kind: str, column: str) -> sql.Composable:
         return cell
     if kind == "list":
         return sql.SQL("string_to_array({}, ';')").format(cell)
+    if kind == "number":  # 1.0 and 1.00 are one value, which has one form
+        return sql.SQL("trim_scale({}::numeric)").format(cell)
     return sql.SQL("{}::{}").format(cell, sql.SQL(TYPES[kind]))
 
 

@@ -20,10 +20,11 @@ PAGE_LOCK = 0x0C_DC  # first half of the advisory lock of a source's pages; the 
 def store(session: Session, batch: Batch) -> Outcome:
     """Store a batch in the session's transaction and queue what changed for the resolver; may be repeated at will.
 
-    A record is replaced only by a version at least as new, read no earlier; unchanged content writes nothing. Rows that
-    cannot be stored go to quarantine with their reason, and the others land. A partial layout fills columns of records
-    whose stored version is not newer. Of a row that the layout does not admit only id, stamps and links are kept, as a
-    guard against older versions: the record is `filtered`.
+    A record is replaced only by a version at least as new, read no earlier (see `_AS_NEW`); unchanged content writes
+    nothing, but for the time of reading of a `contested` batch. Rows that cannot be stored go to quarantine with their
+    reason, and the others land. A partial layout fills columns of records whose stored version is not newer. Of a row
+    that the layout does not admit only id, stamps and links are kept, as a guard against older versions: the record is
+    `filtered`.
     """
     _create_stage(session, batch.layout)
     quarantined = _stage(session, batch)
@@ -36,6 +37,8 @@ def store(session: Session, batch: Batch) -> Outcome:
     except (psycopg.DataError, psycopg.errors.NotNullViolation):
         quarantined += quarantine.set_aside_invalid(session, batch)
         outcome = _merge(session, batch)
+    if batch.contested and not batch.layout.partial:
+        _confirm(session, batch)
     return outcome + Outcome(read=quarantined, quarantined=quarantined)
 
 
@@ -114,6 +117,7 @@ def _merge(session: Session, batch: Batch) -> Outcome:
     statement = sql.SQL(_FILL if batch.layout.partial else _MERGE).format(
         id=sql.Identifier(batch.layout.fixed["record_id"]),
         stamp=sql.Identifier(batch.layout.fixed["version_at"]),
+        as_new=_AS_NEW,
         expressions=sql.SQL(", ").join(
             sql.SQL("{} AS {}").format(value, sql.Identifier(name)) for name, value in values.items()
         ),
@@ -129,9 +133,24 @@ def _merge(session: Session, batch: Batch) -> Outcome:
         imported=counts["imported"],
         deleted=counts["deleted"],
         skipped=counts["staged"] - counts["written"],
+        ahead=counts["ahead"],
     )
 
 
+def _confirm(session: Session, batch: Batch) -> None:
+    """Note when unchanged content was last read, so that a reading from before, stored after, does not replace it."""
+    statement = sql.SQL(_CONFIRM).format(
+        id=sql.Identifier(batch.layout.fixed["record_id"]), stamp=sql.Identifier(batch.layout.fixed["version_at"])
+    )
+    driver(session).execute(statement, _parameters(batch))
+
+
+# Stamps tell versions apart, and the time of reading does where they cannot: between equal ones, where a stamp lies
+# ahead of the clock it was read by, and of a record that was gone at that time.
+_AS_NEW = sql.SQL("""
+    CASE WHEN r.state = 'gone' OR r.version_at > r.read_at OR s.version_at > s.read_at THEN s.read_at >= r.read_at
+         ELSE (s.version_at, s.read_at) >= (r.version_at, r.read_at) END
+""")
 _MERGE = """
     WITH changed AS (
         MERGE INTO record AS r
@@ -140,12 +159,12 @@ _MERGE = """
                    %(read_at)s::timestamptz AS read_at, {expressions}
             FROM pg_temp.stage ORDER BY {id}, {stamp} DESC
         ) AS s ON r.handle = s.handle
-        WHEN MATCHED AND (s.version_at, s.read_at) >= (r.version_at, r.read_at)
-                     AND ROW({stored}) IS DISTINCT FROM ROW({given})
+        WHEN MATCHED AND {as_new} AND ROW({stored}) IS DISTINCT FROM ROW({given})
             THEN UPDATE SET read_at = s.read_at, {changes}
         WHEN NOT MATCHED THEN INSERT (handle, source_id, object, record_id, read_at, {names})
             VALUES (s.handle, %(source)s, %(object)s, s.record_id, s.read_at, {given})
-        RETURNING r.handle, r.state, merge_action() AS action
+        RETURNING r.handle, r.state, merge_action() AS action,
+                  greatest(r.modified_at, r.version_at) > r.read_at AS ahead
     ),
     let_in AS (SELECT * FROM changed WHERE action <> 'INSERT' OR state <> 'filtered'),
     queued AS (INSERT INTO touched (handle) SELECT handle FROM let_in),
@@ -155,7 +174,8 @@ _MERGE = """
                       OR CASE WHEN pg_input_is_valid(coalesce(q.version_at, ''), 'timestamptz')
                               THEN q.version_at::timestamptz END <= s.{stamp}::timestamptz))
     SELECT (SELECT count(*) FROM pg_temp.stage) AS staged, count(*) AS written,
-           count(*) FILTER (WHERE state = 'deleted') AS deleted, count(*) FILTER (WHERE action = 'INSERT') AS imported
+           count(*) FILTER (WHERE state = 'deleted') AS deleted, count(*) FILTER (WHERE action = 'INSERT') AS imported,
+           count(*) FILTER (WHERE ahead) AS ahead
     FROM let_in
 """
 _FILL = """
@@ -163,13 +183,19 @@ _FILL = """
         UPDATE record AS r SET {changes}
         FROM (
             SELECT DISTINCT ON ({id}) record_handle(%(org)s, %(object)s, {id}) AS handle,
-                   {stamp}::timestamptz AS version_at, {expressions}
+                   {stamp}::timestamptz AS version_at, %(read_at)s::timestamptz AS read_at, {expressions}
             FROM pg_temp.stage ORDER BY {id}, {stamp} DESC
         ) AS s
-        WHERE r.handle = s.handle AND s.version_at >= r.version_at AND r.state NOT IN ('erased', 'filtered')
+        WHERE r.handle = s.handle AND {as_new} AND r.state NOT IN ('erased', 'filtered')
           AND ROW({stored}) IS DISTINCT FROM ROW({given})
         RETURNING r.handle
     ),
     queued AS (INSERT INTO touched (handle) SELECT handle FROM changed)
-    SELECT (SELECT count(*) FROM pg_temp.stage) AS staged, count(*) AS written, 0 AS deleted, 0 AS imported FROM changed
+    SELECT (SELECT count(*) FROM pg_temp.stage) AS staged, count(*) AS written, 0 AS deleted, 0 AS imported, 0 AS ahead
+    FROM changed
+"""
+_CONFIRM = """
+    UPDATE record AS r SET read_at = %(read_at)s FROM pg_temp.stage AS s
+    WHERE r.handle = record_handle(%(org)s, %(object)s, s.{id}) AND r.version_at = s.{stamp}::timestamptz
+      AND r.read_at < %(read_at)s AND r.state <> 'gone'
 """

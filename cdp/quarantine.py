@@ -165,7 +165,8 @@ _KEEP = """
     SELECT DISTINCT ON (b.record_id) %(source)s, %(object)s, b.record_id, b.version_at, b.reason, %(read_at)s
     FROM pg_temp.refused AS b
     LEFT JOIN {table} AS r ON {same}
-    WHERE r.version_at IS NULL OR NOT pg_input_is_valid(coalesce(b.version_at, ''), 'timestamptz')
+    WHERE r.version_at IS NULL OR (r.version_at > r.read_at AND r.read_at <= %(read_at)s)
+       OR NOT pg_input_is_valid(coalesce(b.version_at, ''), 'timestamptz')
        OR r.version_at <= CASE WHEN pg_input_is_valid(coalesce(b.version_at, ''), 'timestamptz')
                                THEN b.version_at::timestamptz END
     ORDER BY b.record_id, b.version_at DESC NULLS LAST

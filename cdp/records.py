@@ -52,11 +52,12 @@ class Layout:
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows of one object of one source, read at `read_at` (the server's clock, aware).
+    """Rows of one object of one source, read at `read_at` (the server's clock, aware), or not long after it.
 
     `rank` is the object's place when values tie (see `models.Record`); a converted record stands one behind.
     `chunks` may be called again: each call gives the same CSV from its start, without a header, every value quoted, an
-    empty one meaning null. `erasure_keys` recognise what was erased (32 bytes each).
+    empty one meaning null. `erasure_keys` recognise what was erased (32 bytes each). `contested` says that rows of the
+    source which were read earlier may still be on their way.
     """
 
     source_id: int
@@ -67,11 +68,15 @@ class Batch:
     read_at: datetime
     chunks: Callable[[], Iterable[bytes]]
     erasure_keys: tuple[bytes, ...] = ()
+    contested: bool = True
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a batch, in rows: `written` were `imported` (new here) or changed; deletions are among them."""
+    """What became of a batch, in rows: `written` were `imported` (new here) or changed; deletions are among them.
+
+    `ahead` of the written ones bear a stamp later than the batch was read.
+    """
 
     read: int = 0
     written: int = 0
@@ -79,6 +84,7 @@ class Outcome:
     deleted: int = 0
     skipped: int = 0
     quarantined: int = 0
+    ahead: int = 0
 
     def __add__(self, other: "Outcome") -> "Outcome":
         mine, theirs = asdict(self), asdict(other)

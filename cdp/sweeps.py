@@ -67,13 +67,13 @@ def differences(
 
     A narrowed sweep saw only what matches the source's filter: that filtered records are absent is no difference then.
 
-    A record changed since it was seen is newer here than there, and no difference.
+    A record changed since it was seen is newer here than there, and no difference, unless its stamp lies in the future.
     """
     driver(session).execute("ANALYZE sweep_row; SET LOCAL enable_nestloop = off")
     found = rows(
         driver(session),
         """
-        WITH here AS (SELECT record_id, state, version_at FROM record
+        WITH here AS (SELECT record_id, state, version_at, read_at FROM record
                       WHERE source_id = %(source)s AND object = %(object)s),
         there AS (SELECT record_id, version_at, is_deleted FROM sweep_row
                   WHERE run_id = %(run)s AND object = %(object)s)
@@ -81,7 +81,8 @@ def differences(
         WHERE here.record_id IS NULL AND NOT there.is_deleted
         UNION ALL
         SELECT record_id, 'stale' FROM there JOIN here USING (record_id)
-        WHERE here.state <> 'erased' AND (there.version_at > here.version_at OR (
+        WHERE here.state <> 'erased' AND (there.version_at > here.version_at
+            OR (there.version_at < here.version_at AND here.version_at > here.read_at) OR (
             there.version_at = here.version_at AND there.is_deleted <> (here.state IN ('deleted', 'gone'))))
         UNION ALL
         SELECT record_id, 'phantom' FROM here LEFT JOIN there USING (record_id)

@@ -74,9 +74,23 @@ def check_editable(database: Session, source: Source) -> None:
     if at_work:
         run = at_work[0]
         raise Refused(
-            f"The data source '{source.name}' is updating ({run['kind']}, run {run['id']}), so its filter, fields and "
-            "permissions are locked: wait until it has ended and try again."
+            f"The data source '{source.name}' is updating ({run['kind']}, run {run['id']}), so its filter, fields, "
+            "permissions and cursor are locked: wait until it has ended and try again."
         )
+
+
+def choose_cursor(runtime: Runtime, name: str, field: str) -> Source:
+    """Choose the stamp that a source's polls go by; the windows read so far hold under either.
+
+    Each of them has seen all that either stamp told of, and a window half read begins again at the last closed one.
+
+    Raises:
+        BadInput: there is no such source.
+        Refused: it is updating, or its state allows no change.
+    """
+    with editing(runtime, name) as (_database, source):
+        source.cursor_field = field
+    return source
 
 
 _AT_WORK = """

@@ -45,7 +45,8 @@ def _look_again(work: Work, plan: Plan, record_ids: Sequence[str]) -> None:
     with transaction(work.runtime.database_url) as database:
         doubtful = sweeps.stored_live(database, work.lease.source_id, plan.sobject.name, record_ids)
     if doubtful:
-        mark_absent(work, plan, set(doubtful) - fetch(work, plan, doubtful))
+        began = work.client.observed.server_time
+        mark_absent(work, plan, set(doubtful) - fetch(work, plan, doubtful), began)
 
 
 def _force_resync(work: Work, name: str, reason: str) -> str:

@@ -1,6 +1,7 @@
 """Reading given records by their ids, to see what has become of them, and storing what is found."""
 
 from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 from cdp import sweeps
@@ -45,14 +46,13 @@ def _fetch_chunk(work: Work, plan: Plan, record_ids: Sequence[str]) -> set[str]:
     read_at = work.client.observed.server_time
     rows = transform.csv_rows(plan.fields, records)
     with transaction(work.runtime.database_url) as database:
-        work.store(database, plan, lambda: (rows,), read_at)
+        work.store(database, plan, lambda: (rows,), read_at, contested=True)
     return known
 
 
-def mark_absent(work: Work, plan: Plan, record_ids: Collection[str]) -> None:
-    """Mark records as gone that `fetch` has just looked for in vain."""
+def mark_absent(work: Work, plan: Plan, record_ids: Collection[str], read_at: datetime) -> None:
+    """Mark records as gone that `fetch` has looked for in vain since `read_at`, the server's time before it began."""
     with transaction(work.runtime.database_url) as database:
-        read_at = work.client.observed.server_time
         sweeps.mark_gone(database, work.lease.source_id, plan.sobject.name, sorted(record_ids), read_at)
         work.lease.note(database, plan.sobject.name, Outcome())
 

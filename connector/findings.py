@@ -1,9 +1,11 @@
 """Open findings of a source: what a person should know or mend while work goes on, a row each as long as it holds."""
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 
 from sqlmodel import Session, col, select
 
+from cdp import queries
 from cdp.models import Finding, Source
 from connector import notices
 
@@ -11,6 +13,7 @@ MISSING = "field_missing"
 RETYPED = "field_retyped"
 SILENT = "opt_out_unreadable"
 HIDDEN = "object_hidden"
+AHEAD = "stamp_ahead"
 
 
 def replace(
@@ -31,3 +34,44 @@ def replace(
     if new or known:
         notices.note(session, source.key)
     return {finding.subject for finding in known.values()}
+
+
+def note_hidden(session: Session, source: Source, sobject: str, now: datetime, *, hidden: bool) -> None:
+    """Tell of an object that the login may not read, or that it may again."""
+    finding = Finding(
+        source_id=source.key,
+        object=sobject,
+        code=HIDDEN,
+        subject=sobject,
+        message=f"{sobject} records cannot be read since {now:%Y-%m-%d %H:%M} UTC; what is stored is kept.",
+        remedy=f"Give the user 'Read' and 'View All' on {sobject}.",
+        since=now,
+    )
+    replace(session, source, sobject, (HIDDEN,), [finding] if hidden else [])
+
+
+def watch_clock(session: Session, source: Source, sobject: str, now: datetime, *, suspected: bool) -> None:
+    """Tell of records that bear a stamp later than the org's clock; asks only if some are suspected or were told of."""
+    told = session.get(Finding, (source.key, sobject, AHEAD, sobject))
+    if not told and not suspected:
+        return
+    ahead = queries.stamped_after(session, source.key, sobject, now)
+    if ahead["records"]:
+        since = told.since if told else now
+        session.merge(_ahead(source, sobject, ahead, since))
+    elif told:
+        session.delete(told)
+
+
+def _ahead(source: Source, sobject: str, ahead: queries.Row, since: datetime) -> Finding:
+    records = f"{ahead['records']:,} {sobject} record" + ("s bear stamps" if ahead["records"] > 1 else " bears a stamp")
+    return Finding(
+        source_id=source.key,
+        object=sobject,
+        code=AHEAD,
+        subject=sobject,
+        message=f"{records} in the future, up to {ahead['latest']:%Y-%m-%d %H:%M} UTC (such as {ahead['example']}): "
+        "until then the values count as the most recent ones.",
+        remedy="Save the records again in Salesforce, and mend the clock or the load that stamped them.",
+        since=since,
+    )

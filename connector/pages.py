@@ -37,6 +37,8 @@ log = structlog.get_logger()
 class Page:
     """One page of rows: CSV without a header, what to store to go on after it, and the server's clock when it was read.
 
+    That of a bulk job's pages is the clock before the job was created: its rows may be as old as that, and older than
+    what others read before the page is downloaded.
     `announced` is how many rows Salesforce says it has; `expected` how many the window has in all, if known.
     """
 
@@ -72,8 +74,9 @@ class Reading:
 
 def begin(reading: Reading) -> Checkpoint:
     """Choose the transport and return where to start; a job is created at once, for Salesforce to work on meanwhile."""
+    began = reading.client.observed.server_time
     if reading.counted and _is_large(reading) and (job_id := _create_job(reading)):
-        return {"job": job_id, "locator": None}
+        return _job_start(job_id, began)
     return {"stamp": None, "id": None}
 
 
@@ -106,8 +109,9 @@ def _ahead(items: Iterator[Page]) -> Iterator[Page]:
 def _rest(reading: Reading, after: tuple[datetime, str] | None) -> Iterator[Page]:
     """Read by REST in keyset order; switch to Bulk when the first answer shows that the window is large."""
     answer = _ask(reading, after)
+    began = reading.client.observed.server_time
     if after is None and answer.total > reading.bulk_threshold and (job_id := _create_job(reading)):
-        yield from _job_pages(reading, job_id, None)
+        yield from _job_pages(reading, _job_start(job_id, began))
         return
     expected = answer.total
     while True:
@@ -159,18 +163,23 @@ def _resumed_job(reading: Reading, checkpoint: Checkpoint) -> Iterator[Page]:
     except ObjectUnavailable:
         yield from pages(reading, None)
         return
-    yield from _job_pages(reading, checkpoint["job"], checkpoint["locator"])
+    yield from _job_pages(reading, checkpoint)
 
 
-def _job_pages(reading: Reading, job_id: str, locator: str | None) -> Iterator[Page]:
+def _job_start(job_id: str, began: datetime) -> Checkpoint:
+    return {"job": job_id, "locator": None, "began": began.isoformat()}
+
+
+def _job_pages(reading: Reading, start: Checkpoint) -> Iterator[Page]:
+    job_id, locator = start["job"], start["locator"]
     expected = _await_job(reading.client, job_id)
     while True:
         file, announced, following = reading.client.job_page(job_id, locator, reading.bulk_page)
-        start = _after_header(file, reading.fields, first=locator is None, announced=announced)
+        rows_at = _after_header(file, reading.fields, first=locator is None, announced=announced)
         yield Page(
-            chunks=partial(_rows, file, start),
-            read_at=reading.client.observed.server_time,
-            checkpoint={"job": job_id, "locator": following},
+            chunks=partial(_rows, file, rows_at),
+            read_at=datetime.fromisoformat(start["began"]),
+            checkpoint={**start, "locator": following},
             last=following is None,
             announced=announced,
             expected=expected,

@@ -13,7 +13,7 @@ from sqlmodel import Session, col, select
 
 from cdp import clearing
 from cdp.db import transaction
-from cdp.models import Cursor, Finding, ReadWindow
+from cdp.models import Cursor, ReadWindow
 from cdp.records import Outcome
 from connector import deletions, filters, findings, schemas
 from connector.cursors import SYSTEM_STAMP, Pass, Window, next_window, passes
@@ -142,7 +142,7 @@ def _leave_out(work: Work, sobject: SalesforceObject) -> None:
 
 
 def _first_checkpoint(work: Work, plan: Plan, window: Window) -> Checkpoint:
-    first = _passes(work, plan, window)[0]
+    first = _passes(plan, window)[0]
     return _checkpoint(Step(plan, window, first, None), first, begin(_reading(work, plan, window, first)))
 
 
@@ -164,18 +164,8 @@ def _read(work: Work, begun: Begun) -> None:
 
 
 def _note_hidden(work: Work, sobject: SalesforceObject, *, hidden: bool) -> None:
-    now = work.client.observed.server_time
-    finding = Finding(
-        source_id=work.source.key,
-        object=sobject.name,
-        code=findings.HIDDEN,
-        subject=sobject.name,
-        message=f"{sobject.name} records cannot be read since {now:%Y-%m-%d %H:%M} UTC; what is stored is kept.",
-        remedy=f"Give the user 'Read' and 'View All' on {sobject.name}.",
-        since=now,
-    )
     with transaction(work.runtime.database_url) as database:
-        findings.replace(database, work.source, sobject.name, (findings.HIDDEN,), [finding] if hidden else [])
+        findings.note_hidden(database, work.source, sobject.name, work.client.observed.server_time, hidden=hidden)
 
 
 def _closed_in_this_run(work: Work, sobject: SalesforceObject) -> bool:
@@ -205,7 +195,7 @@ def _read_window(work: Work, plan: Plan, window: Window, checkpoint: Checkpoint 
 
 
 def _read_passes(work: Work, plan: Plan, window: Window, checkpoint: Checkpoint | None) -> None:
-    parts = _passes(work, plan, window)
+    parts = _passes(plan, window)
     if checkpoint:
         parts = tuple(dropwhile(lambda part: part.name != checkpoint["pass"], parts))
     start = checkpoint["page"] if checkpoint else None
@@ -214,10 +204,10 @@ def _read_passes(work: Work, plan: Plan, window: Window, checkpoint: Checkpoint 
         start = None
 
 
-def _passes(work: Work, plan: Plan, window: Window) -> tuple[Pass, ...]:
+def _passes(plan: Plan, window: Window) -> tuple[Pass, ...]:
     return passes(
         window,
-        cursor_field=work.source.cursor_field,
+        cursor_field=plan.cursor,
         has_system_stamp=SYSTEM_STAMP in plan.fields,
         condition=plan.condition,
     )
@@ -237,9 +227,10 @@ def _cursor(work: Work, sobject: SalesforceObject) -> Cursor:
 
 
 def _usable(checkpoint: dict[str, Any] | None, plan: Plan) -> dict[str, Any] | None:
-    """A checkpoint holds only for the query it was made in: other fields or another filter are another query."""
-    query = [list(plan.fields), plan.filter]
-    return checkpoint if checkpoint and [checkpoint["fields"], checkpoint["filter"]] == query else None
+    """A checkpoint holds only for the query it was made in: other fields, cursor or filter make another query."""
+    query = (list(plan.fields), plan.filter, plan.cursor)
+    made_in = checkpoint and (checkpoint["fields"], checkpoint["filter"], checkpoint["cursor"])
+    return checkpoint if made_in == query else None
 
 
 def _resumed_window(checkpoint: dict[str, Any]) -> Window:
@@ -262,6 +253,9 @@ def _store_page(work: Work, step: Step, page: Page, *, expected: int | None) -> 
     with transaction(work.runtime.database_url) as database:
         outcome = work.store(database, step.plan, page.chunks, page.read_at, expected)
         page.check(outcome.read)
+        now = work.client.observed.server_time
+        if outcome.ahead or page.last:
+            findings.watch_clock(database, work.source, step.plan.sobject.name, now, suspected=outcome.ahead > 0)
         cursor = database.get_one(Cursor, (work.lease.source_id, step.plan.sobject.name))
         if not page.last:
             cursor.checkpoint = _checkpoint(step, step.part, page.checkpoint)
@@ -279,6 +273,7 @@ def _checkpoint(step: Step, part: Pass, page: Checkpoint | None) -> Checkpoint:
         "page": page,
         "fields": list(step.plan.fields),
         "filter": step.plan.filter,
+        "cursor": step.plan.cursor,
         "lo": window.lo.isoformat() if window.lo else None,
         "hi": window.hi.isoformat(),
         "bounded": window.bounded,

@@ -95,11 +95,12 @@ def _progress(work: Work, sobject: SalesforceObject) -> Checkpoint:
 def _heal(work: Work, plan: Plan, found: list[Difference], *, accept_absent: bool) -> None:
     """Read again what differs, and mark as gone what Salesforce does not know at this second look."""
     kinds = {difference.record_id: difference.kind for difference in found}
+    began = work.client.observed.server_time
     known = fetch(work, plan, list(kinds))
     absent = kinds.keys() - known
     if not accept_absent:
         _brake(work, plan, sum(kinds[record_id] == "phantom" for record_id in absent))
-    mark_absent(work, plan, absent)
+    mark_absent(work, plan, absent, began)
     healed = [
         (record_id, kind, "read again" if record_id in known else "marked as gone")
         for record_id, kind in kinds.items()

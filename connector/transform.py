@@ -34,7 +34,8 @@ class Plan:
     """How one object is read: the layout of the selected fields, mapped fields that are not there, and `volatile` ones.
 
     A volatile field, a formula or another object's, changes without moving any stamp of the row that shows it.
-    `condition` narrows complete reads to what the source's filter asks for; `filter` is the filter's version.
+    `condition` narrows complete reads to what the source's filter asks for; `filter` is the filter's version, and
+    `cursor` the stamp that polls go by.
     """
 
     sobject: SalesforceObject
@@ -43,6 +44,7 @@ class Plan:
     volatile: tuple[str, ...] = ()
     condition: str = ""
     filter: int = 0
+    cursor: str = "LastModifiedDate"
 
     @property
     def fields(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import Self
 from sqlmodel import Session
 
 from cdp import fields, ingest
-from cdp.db import transaction
+from cdp.db import driver, transaction
 from cdp.errors import MalformedBatch
 from cdp.models import Run, Source
 from cdp.records import Batch, Outcome
@@ -69,7 +69,7 @@ class Work:
                 sobject, types, readable, self.source.permissions, formulas=formulas, admission=admission
             )
             fields.register(database, sorted(plan.layout.fields))
-        return replace(plan, filter=selection.version), drift
+        return replace(plan, filter=selection.version, cursor=self.source.cursor_field), drift
 
     def guard_quota(self) -> None:
         """Stop before the configured share of the org's daily calls is exceeded; raises WaitingForQuota."""
@@ -90,8 +90,13 @@ class Work:
         chunks: Callable[[], Iterable[bytes]],
         read_at: datetime,
         expected: int | None = None,
+        *,
+        contested: bool | None = None,
     ) -> Outcome:
-        """Store rows and the run's progress in the caller's transaction; raises LeaseLost when it must not commit."""
+        """Store rows and the run's progress in the caller's transaction; raises LeaseLost when it must not commit.
+
+        Whether they are `contested` (see `Batch`) is found out unless it is given.
+        """
         batch = Batch(
             source_id=self.lease.source_id,
             org_id=self.source.org_id,
@@ -101,6 +106,7 @@ class Work:
             read_at=read_at,
             chunks=chunks,
             erasure_keys=self.runtime.vault.erasure_keys,
+            contested=self._is_contested(database) if contested is None else contested,
         )
         try:
             outcome = ingest.store(database, batch)
@@ -108,6 +114,12 @@ class Work:
             raise Transient("short_page", str(error)) from None
         self.lease.note(database, plan.sobject.name, outcome, expected)
         return outcome
+
+    def _is_contested(self, database: Session) -> bool:
+        """Tell whether another run of the source has begun to read, or a poll left a window half read."""
+        asked = {"source": self.source.key, "run": self.lease.run_id, "polling": self.lease.kind in ("poll", "resync")}
+        found = driver(database).execute(_CONTESTED, asked).fetchone()
+        return found is not None and bool(found[0])
 
     def note_usage(self) -> None:
         """Keep what the org last said of its API calls, and how many this run has made."""
@@ -117,3 +129,10 @@ class Work:
             database.get_one(Run, self.lease.run_id).api_calls += self.client.observed.take_calls()
             source = database.get_one(Source, self.lease.source_id)
             source.api_used, source.api_limit = self.client.observed.used, self.client.observed.limit
+
+
+_CONTESTED = """
+    SELECT EXISTS (SELECT FROM run WHERE source_id = %(source)s AND id <> %(run)s AND started_at IS NOT NULL
+                                     AND state IN ('queued', 'running', 'waiting'))
+        OR (NOT %(polling)s AND EXISTS (SELECT FROM cursor WHERE source_id = %(source)s AND checkpoint IS NOT NULL))
+"""

@@ -69,7 +69,7 @@ class Cdp:
     def store(self, session: Session, records: Iterable[Record]) -> Outcome:
         """Store records in the given session."""
         outcome = Outcome()
-        for _, alike in groupby(records, key=lambda r: (r.source_id, r.object, r.read_at)):
+        for _, alike in groupby(records, key=lambda r: (r.source_id, r.object, r.seen_at)):
             outcome += ingest.store(session, self.batch(list(alike)))
         return outcome
 
@@ -77,7 +77,7 @@ class Cdp:
         """Records of one source, object and time of reading as the connector would hand them over."""
         first = records[0]
         rows = [cells(record, self.fields) for record in records]
-        return batch(rows, layout(self.fields), first.source_id, first.object, first.read_at)
+        return batch(rows, layout(self.fields), first.source_id, first.object, first.seen_at)
 
     def put(self, rows: Iterable[Sequence[str | None]], shape: Layout | None = None, **about: Any) -> Outcome:
         """Store rows of text in a layout, by default that of all columns."""
@@ -156,7 +156,7 @@ def cells(record: Record, fields: Sequence[Field]) -> list[str | None]:
     fixed = [
         record.record_id,
         str(record.is_deleted).lower(),
-        *(stamp.isoformat() for stamp in (record.created_at, record.modified_at, record.version_at)),
+        *(stamp.isoformat() for stamp in (record.created_at, record.modified_at, record.version_at + record.ahead)),
         record.email,
         str(record.is_converted).lower(),
         record.converted_to,
@@ -171,9 +171,9 @@ def batch(
     layout: Layout,
     source_id: int = 1,
     kind: str = "Lead",
-    read_at: datetime = BEGINNING,
+    read_at: datetime = BEGINNING + 100 * HOUR,
 ) -> Batch:
-    """Rows of text as a batch, in chunks that end anywhere."""
+    """Rows of text as a batch, in chunks that end anywhere, read after all that tests write was written."""
     text = b"".join(map(line, rows))
     size = 101
     rank = {"Contact": 0, "Lead": 1}[kind]

@@ -5,7 +5,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import permutations
 from typing import Any
@@ -16,7 +16,10 @@ BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Record:
-    """One version of one record as it was read; `values` holds each person field's text as it stands in the CSV."""
+    """One version of one record as it was read; `values` holds each person field's text as it stands in the CSV.
+
+    `version_at` is when it was written, `ahead` how far the stamp it bears runs ahead of that.
+    """
 
     source_id: int
     object: str
@@ -26,6 +29,7 @@ class Record:
     modified_at: datetime = BEGINNING
     version_at: datetime = BEGINNING
     read_at: datetime = BEGINNING
+    ahead: timedelta = timedelta(0)
     is_deleted: bool = False
     is_converted: bool = False
     converted_to: str | None = None
@@ -37,6 +41,11 @@ class Record:
     @property
     def org_id(self) -> str:
         return org_id(self.source_id)
+
+    @property
+    def seen_at(self) -> datetime:
+        """When it was read: never before it was written."""
+        return max(self.read_at, self.version_at)
 
     @property
     def handle(self) -> UUID:
@@ -74,7 +83,7 @@ def handle(org: str, kind: str, record_id: str) -> UUID:
 def latest(versions: Iterable[Record]) -> list[Record]:
     """The state of each record: its newest version, and of one stamp the one read last."""
     found: dict[UUID, Record] = {}
-    for version in sorted(versions, key=lambda item: (item.version_at, item.read_at)):
+    for version in sorted(versions, key=lambda item: (item.version_at, item.seen_at)):
         found[version.handle] = version
     return list(found.values())
 
@@ -185,7 +194,7 @@ def _winner(laid: list[Record], name: str, rules: Rules) -> Any:
 def _read(text: str, kind: str) -> Any:
     readers: dict[str, Any] = {
         "text": str,
-        "number": Decimal,
+        "number": lambda digits: Decimal(format(Decimal(digits).normalize(), "f")),
         "boolean": lambda word: word == "true",
         "date": date.fromisoformat,
         "datetime": datetime.fromisoformat,
@@ -195,5 +204,5 @@ def _read(text: str, kind: str) -> Any:
 
 
 def exact(value: Any) -> Any:
-    """A value of which equality means the same bytes: numbers as written, since 1.0 equals 1.00."""
+    """A value of which equality means the same bytes: numbers as they are written, since 1.0 equals 1.00."""
     return str(value) if isinstance(value, Decimal) else value

@@ -58,7 +58,7 @@ def test_typed_values_arrive_as_their_types(cdp: Cdp) -> None:
             "f_active": False,
             "f_interests": ["tea", "coffee"],
             "f_met_at": BEGINNING.replace(month=2, hour=8, microsecond=123_000),
-            "f_score": "12.50",
+            "f_score": "12.5",
             "f_since": "2024-02-29",
         }
     ]

@@ -4,7 +4,7 @@ from cdp.queries.fleet import healed, log, objects, people_by_source, run, runs,
 from cdp.queries.judged import decisions, dossier, events
 from cdp.queries.persons import people, person, resolve_person, why, widest_person
 from cdp.queries.reasons import blocked_keys, bonds, find_records, named, standings, why_not
-from cdp.queries.stored import records, trace
+from cdp.queries.stored import records, stamped_after, trace
 from cdp.queries.stream import Row
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "run",
     "runs",
     "sources",
+    "stamped_after",
     "standings",
     "totals",
     "trace",

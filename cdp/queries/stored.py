@@ -1,6 +1,7 @@
 """Stored records: all of them, or what became of one."""
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from uuid import UUID
 
 from psycopg import sql
@@ -27,6 +28,20 @@ def records(session: Session, handles: Sequence[UUID] | None = None) -> Iterator
     for row in stream(session, query, {"handles": None if handles is None else list(handles)}):
         values = {"email": row.pop("email"), **take_fields(row, fields)}
         yield {**row, "fields": values}
+
+
+def stamped_after(session: Session, source_id: int, sobject: str, moment: datetime) -> Row:
+    """How many live records of an object bear a stamp after a moment, the latest of these, and one that bears it."""
+    return rows(
+        driver(session),
+        """
+        SELECT count(*) AS records, max(stamp) AS latest,
+               (array_agg(record_id ORDER BY stamp DESC, record_id))[1] AS example
+        FROM record, greatest(modified_at, version_at) AS stamp
+        WHERE source_id = %(source)s AND object = %(object)s AND state = 'live' AND stamp > %(moment)s
+        """,
+        {"source": source_id, "object": sobject, "moment": moment},
+    )[0]
 
 
 def trace(session: Session, record_id: str) -> list[Row]:

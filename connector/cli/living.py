@@ -1,5 +1,6 @@
 """Commands for the life of a data source."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -7,13 +8,20 @@ import typer
 
 from cdp.db import transaction
 from cdp.models import Source
-from connector import lifecycle, sources
+from connector import choosing, cursors, lifecycle, sources
 from connector.auth import load_credentials
 from connector.cli.app import Here, Json, SourceName, source
 from connector.cli.output import console, hints, is_interactive, print_json
 from connector.cli.syncing import carry_out
 from connector.errors import BadInput
 from connector.runtime import Runtime
+
+
+class Stamp(StrEnum):
+    """The stamps that polls may go by."""
+
+    last_modified = cursors.LAST_MODIFIED
+    system = cursors.SYSTEM_STAMP
 
 
 def _answer(changed: Source, *, json: bool) -> None:
@@ -51,6 +59,20 @@ def reconnect(name: SourceName, json: Json = False) -> None:
 def archive(name: SourceName, json: Json = False) -> None:
     """Put a disconnected source away; what it brought stays until it is deleted."""
     _answer(lifecycle.take(Runtime(), name, "archive"), json=json)
+
+
+@source.command()
+def cursor(
+    name: SourceName,
+    stamp: Annotated[Stamp, typer.Argument(help="The stamp that polls go by.", metavar="STAMP")],
+    json: Json = False,
+) -> None:
+    """Choose the stamp that polls go by; SystemModstamp sees every change in one pass."""
+    changed = choosing.choose_cursor(Runtime(), name, stamp.value)
+    if json:
+        print_json({"source_id": changed.id, "name": changed.name, "cursor": changed.cursor_field})
+    else:
+        console.print(f"Polls of '{changed.name}' go by {changed.cursor_field}.", markup=False)
 
 
 @source.command()

@@ -13,10 +13,11 @@ from connector import transform
 from connector.cursors import Pass, Window, passes
 from connector.errors import LocatorGone, SalesforceError, Transient
 from connector.objects import LEAD
-from connector.pages import Page, Reading, pages
+from connector.pages import Page, Reading, begin, pages
 from tests.connector.conftest import Site, people_rows
 
 MAIN = Pass("main", "LastModifiedDate", "")
+BEGAN = "2026-01-01T00:00:00+00:00"
 Row = dict[str, str]
 
 
@@ -229,7 +230,17 @@ def test_a_job_that_takes_its_time_is_waited_for(org_of: Site) -> None:
 def test_a_resumed_job_that_is_gone_starts_anew(org_of: Site) -> None:
     expected = spread(org_of, 30)
     work = reading(org_of, threshold=0)
-    assert sorted(ids(work, pages(work, {"job": "7505e00000000zzAAA", "locator": "MTA"}))) == sorted(expected)
+    gone = {"job": "7505e00000000zzAAA", "locator": "MTA", "began": BEGAN}
+    assert sorted(ids(work, pages(work, gone))) == sorted(expected)
+
+
+def test_rows_of_a_bulk_job_are_as_old_as_the_job(org_of: Site) -> None:
+    spread(org_of, 30)
+    created = org_of.orgs["acme"].clock.now()
+    reader = reading(org_of, threshold=0, bulk_page=10)
+    start = begin(reader)
+    org_of.orgs["acme"].clock.advance(3600)
+    assert {page.read_at for page in pages(reader, start)} == {created}
 
 
 @pytest.mark.parametrize("kind", ["cut", "reset", "server_unavailable", "expire_session"])

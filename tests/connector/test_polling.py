@@ -1,5 +1,6 @@
 """Polls of a simulated org: everything once, then what changed, through crashes, hidden things and other trouble."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -10,8 +11,10 @@ from typing import Any
 import pytest
 from sqlmodel import Session
 
+from cdp import queries
+from cdp.db import transaction
 from cdp.records import Outcome
-from connector import soql
+from connector import runs, soql
 from connector.errors import NeedsAttention, Transient, WaitingForQuota
 from connector.pages import Reading
 from connector.runs import Lease
@@ -300,6 +303,66 @@ def test_a_checkpoint_of_other_fields_starts_the_window_anew(acme: Site) -> None
     assert acme.sync()["state"] == "succeeded"
     assert acme.latest_run()["read"] == 10 + 40
     assert as_in_the_org(acme)
+
+
+def by_automation(site: Site, record_id: str, title: str) -> None:
+    site.orgs["acme"].update("Lead", record_id, {"Title": title}, touch_last_modified=False)
+
+
+def choose(site: Site, stamp: str) -> None:
+    done = site.cli("source", "cursor", "acme", stamp, "--json")
+    assert (done.returncode, json.loads(done.stdout)["cursor"]) == (0, stamp)
+
+
+def test_the_cursor_may_be_chosen_and_windows_meet_across_the_choice(acme: Site) -> None:
+    acme.sync()
+    for stamp in ("SystemModstamp", "LastModifiedDate", "SystemModstamp"):
+        by_automation(acme, lead(acme), f"Before {stamp}")
+        choose(acme, stamp)
+        by_automation(acme, lead(acme, 1), f"After {stamp}")
+        later(acme)
+        acme.sync()
+        assert as_in_the_org(acme)
+    windows = acme.query("SELECT lo, hi FROM read_window WHERE object = 'Lead' ORDER BY id")
+    assert len(windows) == 4
+    assert all(after["lo"] <= before["hi"] < after["hi"] for before, after in pairwise(windows))
+    with transaction(acme.url) as session:
+        assert all(row["windows_contiguous"] for row in queries.objects(session))
+
+
+def test_a_poll_by_the_system_stamp_has_no_drift_pass(acme: Site) -> None:
+    acme.sync()
+    choose(acme, "SystemModstamp")
+    by_automation(acme, lead(acme), "Made")
+    acme.server.requests.clear()
+    acme.sync()
+    [asked] = [entry.query for entry in acme.server.requests.of("acme") if "FROM Lead" in entry.query]
+    assert asked.endswith("ORDER BY SystemModstamp, Id")
+    assert as_in_the_org(acme)
+
+
+def test_a_window_half_read_begins_again_when_another_cursor_is_chosen(acme: Site) -> None:
+    acme.sync()
+    for number in range(20):
+        later(acme, 60)
+        acme.orgs["acme"].update("Lead", lead(acme, number), {"LastName": f"Edited {number}"})
+        by_automation(acme, lead(acme, 19 - number), f"Made {number}")
+    small_pages(acme, 6)
+    with crash_at(3, Crash()), pytest.raises(Crash):
+        acme.sync()
+    assert acme.cursor("Lead").checkpoint
+    choose(acme, "SystemModstamp")
+    acme.sync()
+    assert as_in_the_org(acme)
+
+
+def test_the_cursor_is_locked_while_a_run_is_at_work(acme: Site) -> None:
+    run_id = acme.request()
+    runs.claim(acme.url, run_id, "somebody")
+    refused = acme.cli("source", "cursor", "acme", "SystemModstamp")
+    assert (refused.returncode, acme.source().cursor_field) == (3, "LastModifiedDate")
+    assert "cursor are locked" in refused.stderr
+    assert acme.cli("source", "cursor", "acme", "CreatedDate").returncode == 2
 
 
 def test_a_hidden_object_delays_no_other_and_catches_up(acme: Site) -> None:
