@@ -26,7 +26,7 @@ MOST_PAGE_BYTES = 4_000_000
 
 def broken_pages(scene: Scene, life: Life) -> None:
     kinds = ("cut", "invalid_json", "html", "wrong_length", "reset", "lose_answer")
-    struck = [scene.fault(kind, "/results") for kind in ("cut", "reset", "wrong_length")]
+    struck = [scene.fault(kind, "/results") for kind in ("cut", "reset", "wrong_length", "html", "lose_answer")]
     struck += [scene.fault(kind, REST, times=3, every=6, after=number) for number, kind in enumerate(kinds)]
     scene.fault("page_size", REST, times=None, size=4)  # last, since the first rule that strikes wins
     for _ in range(4):
@@ -178,7 +178,7 @@ def lost_rights(scene: Scene, life: Life) -> None:
     assert scene.stored() == before, "nothing is deleted"
     scene.org.hide_field("Contact", "Region__c")
     for contact in life.live("Contact")[:20]:
-        scene.org.update("Contact", contact, {"LastName": "Edited meanwhile"})
+        scene.org.update("Contact", contact, {"LastName": "Edited meanwhile", "Region__c": "APAC"})
     scene.poll()
     assert ("Contact", "field_missing", "Region__c") in scene.findings(), "somebody is told"
     assert not scene.query("SELECT FROM record WHERE object = 'Contact' AND f_region IS NULL"), "the column is frozen"

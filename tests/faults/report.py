@@ -24,7 +24,8 @@ Each row of the table is one fault, played against a simulated org over TLS and 
 org all the while: they create, edit, delete, undelete, merge, convert and swap addresses. When the trouble is over,
 polls go on until nothing changes; then every record is held against the org's own rows, and people against the oracle
 of the tests, which computes them from the written rules alone. No sweep is run, except in F20, where the resync after
-the outage asks for one, and in F21, where it is the brake of the sweep that is tried.
+the outage asks for one, in F21, where it is the brake of the sweep that is tried, and in F24, since the change of a
+parent moves no stamp of its children.
 
 Missing: live in Salesforce, not here. Stale: live in both, with other values. Phantom: live here, not in Salesforce.
 Seconds run from the end of the trouble to quiet. The table is generated:

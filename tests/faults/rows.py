@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from tests.faults.filtering import edited_filters
 from tests.faults.life import Life
 from tests.faults.plays import (
     bad_rows,
@@ -113,5 +114,11 @@ FAULTS = (
         "Fields hidden in mid-run, added, renamed and retyped; everything read again among edits.",
         "INVALID_FIELD in mid-run is not followed by a second describe",
         changing_schema,
+    ),
+    Fault(
+        "F24",
+        "Filters edited while a window is half read; rows leave and come back; parents change and a sweep finds it.",
+        "an edited filter is not followed by a complete read",
+        edited_filters,
     ),
 )

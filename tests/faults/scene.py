@@ -1,6 +1,6 @@
 """The stage of a fault: an installation and one org, and what is stored held against the org's own truth."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -55,7 +55,12 @@ class RealRecord(oracle.Record):
 
 
 class Scene(Site):
-    """A site with the org `acme` alone on it; its clock moves only when a test moves it."""
+    """A site with the org `acme` alone on it; its clock moves only when a test moves it.
+
+    `admits` tells whether the filter in force lets a row in, as (org, object, row).
+    """
+
+    admits: Callable[[Org, str, Row], bool] = staticmethod(lambda _org, _object, _row: True)
 
     @property
     def org(self) -> Org:
@@ -121,7 +126,12 @@ class Scene(Site):
         mine = {(row["object"], row["record_id"]): row for row in stored}
         with transaction(self.url) as session:
             fields = {field.name: field for field in registered(session)}
-        truth = {(one, i): row for one in PEOPLE for i, row in self.org.snapshot(one).items() if not row["IsDeleted"]}
+        truth = {
+            (one, i): row
+            for one in PEOPLE
+            for i, row in self.org.snapshot(one).items()
+            if not row["IsDeleted"] and self.admits(self.org, one, row)
+        }
         live = {key for key, row in mine.items() if row["state"] == "live"}
         source = self.source()
         real = {key: self._real(source, key[0], row, mine.get(key, {}), fields) for key, row in truth.items()}

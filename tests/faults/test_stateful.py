@@ -22,16 +22,13 @@ from connector.runs import Lease
 from connector.simulator.errors import ApiError
 from connector.simulator.late import LateCommit
 from tests.faults.conftest import LONG
+from tests.faults.filtering import PLAIN, Choice, Crash, choose, move
 from tests.faults.life import settle
 from tests.faults.scene import NONE, Scene, opened
 
 RANDOM = st.integers(0, 2**20).map(Random)
 FIELD = ("Contact", "Phone")
 Store = Callable[[Session, Batch], Outcome]
-
-
-class Crash(BaseException):
-    """As sudden as a signal."""
 
 
 def empty(url: str) -> None:
@@ -109,12 +106,27 @@ class OrgAndUs(RuleBasedStateMachine):
     def show_it_again(self) -> None:
         self.scene.org.show_field(*FIELD)
         self.hidden = self.quiet = False
-        # Polls do not read again what was changed while the field was hidden: see test_schema_drift.
-        self._expect(self.scene.attempt("resync"))
+
+    @rule(random=RANDOM)
+    def change_what_is_hidden_and_what_filters_ask(self, random: Random) -> None:
+        self.life.random = random
+        move(self.life)
+        if found := self.life.one("Contact"):
+            self.scene.org.update(*found, {"Phone": f"555-{random.randrange(10_000)}"})
+        self.quiet = False
+
+    @rule(choice=st.sampled_from(PLAIN))
+    def edit_the_filter(self, choice: Choice) -> None:
+        choose(self.scene, choice)
+        self.quiet = False
 
     @rule(seconds=st.sampled_from((1, 60, 300)))
     def poll(self, seconds: int) -> None:
         self._expect(self.scene.poll(seconds))
+
+    @rule()
+    def read_everything(self) -> None:
+        self._expect(self.scene.attempt("resync"))
 
     @rule()
     def sweep(self) -> None:
