@@ -5,14 +5,15 @@ stored nowhere here. The first key makes new tombstones, all of them recognise o
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import LiteralString
 from uuid import UUID
 
 from psycopg import sql
 from sqlmodel import Session
 
-from cdp.db import driver, rows
+from cdp.db import driver, engine, explained, rows
 from cdp.errors import ErasureKeyMissing
 from cdp.expressions import ERASED
 from cdp.fields import registered
@@ -69,10 +70,23 @@ def erase(session: Session, person_id: UUID, keys: Sequence[bytes]) -> Found:
     found = find(session, person_id)
     words = {**_pads(keys[0]), "handles": found.handles, "emails": found.emails, "key_id": _key_id(keys[0])}
     connection.execute(_ENTOMB, words)
-    connection.execute(_nothing_left(session), words)
-    for statement in _TRACES:
-        connection.execute(statement, words)
+    values = sql.SQL(", ").join(sql.SQL("{} = NULL").format(name) for name in _values(session))
+    for statement in TRACES.values():
+        connection.execute(sql.SQL(statement).format(values=values), words)
+    connection.execute(_QUEUE, words)
     return found
+
+
+def sweep_out(url: str) -> None:
+    """Have the database drop the old versions of rows that an erasure changed, as far as it lets this user.
+
+    A version that somebody's open transaction may still see stays until a later vacuum. Run it after the resolver.
+    """
+    tables = sql.SQL(", ").join(map(sql.Identifier, sorted({*TRACES, *DERIVED})))
+    with explained(url), engine(url).connect() as connection:
+        in_no_transaction = connection.execution_options(isolation_level="AUTOCOMMIT")
+        with Session(in_no_transaction) as session:
+            driver(session).execute(sql.SQL("VACUUM {}").format(tables))
 
 
 _ENTOMB = """
@@ -84,28 +98,32 @@ _ENTOMB = """
 """
 
 
-def _nothing_left(session: Session) -> sql.Composed:
+def _values(session: Session) -> list[sql.Identifier]:
+    """Return the columns of a record that may say something of a person."""
     columns = ("email", "converted_to", "merged_into", "email_permission", "sms_permission")
-    values = [sql.Identifier(name) for name in (*columns, *(field.column for field in registered(session)))]
-    return sql.SQL("UPDATE record SET state = 'erased', {} WHERE handle = ANY (%(handles)s)").format(
-        sql.SQL(", ").join(sql.SQL("{} = NULL").format(name) for name in values)
-    )
+    return [sql.Identifier(name) for name in (*columns, *(field.column for field in registered(session)))]
 
 
-_TRACES = (
-    """
+# Every table that may hold something of a person, with what takes it out, in this order; a new one is named here.
+TRACES: Mapping[str, LiteralString] = {
+    "record": "UPDATE record SET state = 'erased', {values} WHERE handle = ANY (%(handles)s)",
+    "quarantine": """
     DELETE FROM quarantine AS q USING record AS r
     WHERE r.handle = ANY (%(handles)s)
       AND (q.source_id, q.object, q.record_id) = (r.source_id, r.object, r.record_id)
     """,
-    """
+    "decision": """
     UPDATE decision SET reason = 'erased'
     WHERE id IN (SELECT decision_id FROM decision_record WHERE handle = ANY (%(handles)s))
     """,
-    "DELETE FROM decision_record WHERE handle = ANY (%(handles)s)",
-    "DELETE FROM departure WHERE handle = ANY (%(handles)s) OR person_id = ANY (%(handles)s)",
-    "INSERT INTO touched (handle, cause) SELECT handle, 'erasure' FROM unnest(%(handles)s::uuid[]) AS handle",
-)
+    "decision_record": "DELETE FROM decision_record WHERE handle = ANY (%(handles)s)",
+    "departure": "DELETE FROM departure WHERE handle = ANY (%(handles)s) OR person_id = ANY (%(handles)s)",
+}
+# Made of records by the resolver, whose next pass takes the erased ones out.
+DERIVED = frozenset({"membership", "person", "decided"})
+# Which records there were, and when, but nothing that they said.
+HARMLESS = frozenset({"touched", "person_event", "sweep_row", "sweep_healed"})
+_QUEUE = "INSERT INTO touched (handle, cause) SELECT handle, 'erasure' FROM unnest(%(handles)s::uuid[]) AS handle"
 
 
 def forget_erased(session: Session, batch: Batch) -> None:

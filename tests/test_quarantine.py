@@ -32,7 +32,7 @@ BAD = BAD_TEXT | {name: (row(BOB, **changes), reason) for name, (changes, reason
 
 @pytest.mark.parametrize("bad", [row(BOB)[:-1], [*row(BOB), "x"]], ids=["column missing", "column too many"])
 def test_a_batch_that_was_cut_off_is_refused_whole(cdp: Cdp, bad: list[str | None]) -> None:
-    with pytest.raises(MalformedBatch, match="instead of 19"):
+    with pytest.raises(MalformedBatch, match="instead of 20"):
         cdp.put([row(ANN), bad])
     assert cdp.companies() == {}
 

@@ -217,6 +217,7 @@ def erase(
     with transaction(runtime.database_url) as session:
         found = erasure.erase(session, person_id, runtime.vault.erasure_keys)
     people.resolve(runtime.database_url, runtime.identity)
+    erasure.sweep_out(runtime.database_url)
     if json:
         print_json({"person_id": person_id, "records": len(found.handles), "emails": len(found.emails)})
     else:
