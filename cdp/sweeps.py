@@ -96,17 +96,22 @@ def differences(
     return [Difference(**row) for row in found]
 
 
+def quarantined(session: Session, source_id: int, sobject: str) -> set[str]:
+    """Return the ids of an object's rows that could not be stored."""
+    statement = "SELECT record_id FROM quarantine WHERE source_id = %s AND object = %s"
+    return {row[0] for row in driver(session).execute(statement, (source_id, sobject))}
+
+
+def count_stored(session: Session, source_id: int, sobject: str) -> int:
+    """Count the records of an object that its source should have now."""
+    statement = "SELECT count(*) FROM record WHERE source_id = %s AND object = %s AND state IN ('live', 'filtered')"
+    found = driver(session).execute(statement, (source_id, sobject)).fetchone()
+    return int(found[0]) if found else 0
+
+
 def braked(session: Session, source_id: int, sobject: str, absent: int) -> bool:
     """Tell whether so many records absent at once look like lost permissions rather than deletions."""
-    found = (
-        driver(session)
-        .execute(
-            "SELECT count(*) FROM record WHERE source_id = %s AND object = %s AND state IN ('live', 'filtered')",
-            (source_id, sobject),
-        )
-        .fetchone()
-    )
-    return absent > max(BRAKE_ROWS, BRAKE_SHARE * (int(found[0]) if found else 0))
+    return absent > max(BRAKE_ROWS, BRAKE_SHARE * count_stored(session, source_id, sobject))
 
 
 def mark_gone(session: Session, source_id: int, sobject: str, record_ids: Sequence[str], read_at: datetime) -> int:

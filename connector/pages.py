@@ -28,7 +28,7 @@ from connector.errors import (
 
 BULK_PAGE = 50_000
 CHUNK = 1 << 18
-FIRST_WAIT, LONGEST_WAIT = 0.1, 30.0
+FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
 Checkpoint = dict[str, Any]
 log = structlog.get_logger()
 
@@ -72,10 +72,13 @@ class Reading:
     bulk_page: int = BULK_PAGE
 
 
-def begin(reading: Reading) -> Checkpoint:
-    """Choose the transport and return where to start; a job is created at once, for Salesforce to work on meanwhile."""
+def begin(reading: Reading, rows: int | None = None) -> Checkpoint:
+    """Choose the transport and return where to start; a job is created at once, for Salesforce to work on meanwhile.
+
+    Whoever knows about how many `rows` there are saves the call that counts them.
+    """
     began = reading.client.observed.server_time
-    if reading.counted and _is_large(reading) and (job_id := _create_job(reading)):
+    if reading.counted and _is_large(reading, rows) and (job_id := _create_job(reading)):
         return _job_start(job_id, began)
     return {"stamp": None, "id": None}
 
@@ -86,7 +89,9 @@ def pages(reading: Reading, checkpoint: Checkpoint | None) -> Iterator[Page]:
     return _ahead(_resumed_job(reading, start) if "job" in start else _rest(reading, _after(start)))
 
 
-def _is_large(reading: Reading) -> bool:
+def _is_large(reading: Reading, rows: int | None) -> bool:
+    if rows is not None:
+        return rows > reading.bulk_threshold
     try:
         return reading.client.count(reading.sobject, reading.part.condition) > reading.bulk_threshold
     except QueryTimeout:
@@ -111,7 +116,7 @@ def _rest(reading: Reading, after: tuple[datetime, str] | None) -> Iterator[Page
     answer = _ask(reading, after)
     began = reading.client.observed.server_time
     if after is None and answer.total > reading.bulk_threshold and (job_id := _create_job(reading)):
-        yield from _job_pages(reading, _job_start(job_id, began))
+        yield from _resumed_job(reading, _job_start(job_id, began))
         return
     expected = answer.total
     while True:
@@ -159,20 +164,19 @@ def _create_job(reading: Reading) -> str | None:
 def _resumed_job(reading: Reading, checkpoint: Checkpoint) -> Iterator[Page]:
     """Go on at the stored locator; results live seven days, after which the pass starts anew."""
     try:
-        reading.client.job(checkpoint["job"])
+        expected = _await_job(reading.client, checkpoint["job"])
     except ObjectUnavailable:
         yield from pages(reading, None)
         return
-    yield from _job_pages(reading, checkpoint)
+    yield from _job_pages(reading, checkpoint, expected)
 
 
 def _job_start(job_id: str, began: datetime) -> Checkpoint:
     return {"job": job_id, "locator": None, "began": began.isoformat()}
 
 
-def _job_pages(reading: Reading, start: Checkpoint) -> Iterator[Page]:
+def _job_pages(reading: Reading, start: Checkpoint, expected: int | None) -> Iterator[Page]:
     job_id, locator = start["job"], start["locator"]
-    expected = _await_job(reading.client, job_id)
     while True:
         file, announced, following = reading.client.job_page(job_id, locator, reading.bulk_page)
         rows_at = _after_header(file, reading.fields, first=locator is None, announced=announced)
@@ -194,7 +198,7 @@ def _await_job(client: OrgClient, job_id: str) -> int | None:
     wait = FIRST_WAIT
     while (job := client.job(job_id))["state"] not in ("JobComplete", "Failed", "Aborted"):
         time.sleep(wait)
-        wait = min(wait * 1.3, LONGEST_WAIT)
+        wait = min(wait * 2, LONGEST_WAIT)
     if job["state"] != "JobComplete":
         words = job.get("errorMessage") or "no reason given"
         raise SalesforceError("BULK_JOB_" + job["state"].upper(), f"The bulk job ended as {job['state']}: {words}")

@@ -1,8 +1,11 @@
 """The sweep: ids and versions of everything Salesforce has against what is stored; every difference is healed."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import cast
 
 import structlog
+from sqlmodel import Session
 
 from cdp import sweeps
 from cdp.db import transaction
@@ -14,7 +17,7 @@ from connector.cursors import Pass
 from connector.errors import SWEEP_BRAKE, NeedsAttention, ObjectUnavailable
 from connector.fetching import fetch, mark_absent
 from connector.objects import OBJECTS, SalesforceObject
-from connector.pages import BULK_PAGE, Checkpoint, Page, Reading, pages
+from connector.pages import BULK_PAGE, Checkpoint, Page, Reading, begin, pages
 from connector.transform import Plan
 from connector.work import Work
 
@@ -26,39 +29,61 @@ log = structlog.get_logger()
 def sweep(work: Work) -> None:
     """Compare every object with Salesforce and heal what differs; goes on at the last page after an interruption.
 
+    All are begun before the first is compared, so that Salesforce works on the bulk jobs of the others meanwhile.
+
     Raises:
         NeedsAttention: so many records are absent at once that it looks like lost permissions; nothing was marked.
     """
+    plans: list[Plan] = []
     for sobject in OBJECTS.values():
-        try:
-            _sweep_object(work, sobject, accept_absent=bool(work.lease.options.get("accept_absent")))
-        except ObjectUnavailable as error:
-            log.warning("object_skipped", object=sobject.name, reason=str(error))
+        with _skipped_unless_visible(sobject):
+            plans += _begin(work, sobject)
+    for plan in plans:
+        with _skipped_unless_visible(plan.sobject):
+            _compare(work, plan)
     with transaction(work.runtime.database_url) as database:
         sweeps.forget_seen(database, work.lease.run_id)
 
 
-def _sweep_object(work: Work, sobject: SalesforceObject, *, accept_absent: bool) -> None:
+@contextmanager
+def _skipped_unless_visible(sobject: SalesforceObject) -> Iterator[None]:
+    try:
+        yield
+    except ObjectUnavailable as error:
+        log.warning("object_skipped", object=sobject.name, reason=str(error))
+
+
+def _begin(work: Work, sobject: SalesforceObject) -> list[Plan]:
+    """Decide how to read an object and begin; no plan when the filter lets none of it in."""
     selection = work.selection(sobject)
     if filters.settled(selection.tree, sobject.name) is False:
-        return
+        return []
     plan, _drift = work.plan(sobject, selection)
-    if not _progress(work, sobject).get("seen"):
+    if not _progress(work, sobject):
+        with transaction(work.runtime.database_url) as database:
+            stored = sweeps.count_stored(database, work.source.key, sobject.name)
+        _note_progress(work, sobject, {"page": begin(_reading(work, plan), rows=stored), "seen": False})
+    return [plan]
+
+
+def _compare(work: Work, plan: Plan) -> None:
+    sobject = plan.sobject
+    if not _progress(work, sobject)["seen"]:
         _see(work, plan)
     with transaction(work.runtime.database_url) as database:
         found = sweeps.differences(
             database, work.lease.run_id, work.lease.source_id, sobject.name, narrowed=bool(plan.condition)
         )
-    _heal(work, plan, found, accept_absent=accept_absent)
+    _heal(work, plan, found, accept_absent=bool(work.lease.options.get("accept_absent")))
 
 
-def _see(work: Work, plan: Plan) -> None:
-    """Read ids and versions of everything; all mapped fields if some change without a stamp, since nothing else would.
+def _reading(work: Work, plan: Plan) -> Reading:
+    """Ids and versions of everything; all mapped fields if some change without a stamp, since nothing else tells.
 
     Narrow rows come in larger pages: fewer calls.
     """
     fields = plan.fields if plan.volatile else tuple(plan.layout.fixed[name] for name in SEEN)
-    reading = Reading(
+    return Reading(
         client=work.client,
         sobject=plan.sobject.name,
         fields=fields,
@@ -67,7 +92,10 @@ def _see(work: Work, plan: Plan) -> None:
         counted=True,
         bulk_page=BULK_PAGE if plan.volatile else NARROW_PAGE,
     )
-    for page in pages(reading, _progress(work, plan.sobject).get("page")):
+
+
+def _see(work: Work, plan: Plan) -> None:
+    for page in pages(_reading(work, plan), _progress(work, plan.sobject)["page"]):
         work.guard_quota()
         _keep_page(work, plan, page)
 
@@ -82,8 +110,18 @@ def _keep_page(work: Work, plan: Plan, page: Page) -> None:
         else:
             page.check(sweeps.keep_seen(database, work.lease.run_id, name, page.chunks()))
             work.lease.note(database, name, Outcome())
-        run = database.get_one(Run, work.lease.run_id)
-        run.checkpoint = {**(run.checkpoint or {}), name: {"page": page.checkpoint, "seen": page.last}}
+        _keep_progress(database, work, plan.sobject, {"page": page.checkpoint, "seen": page.last})
+
+
+def _note_progress(work: Work, sobject: SalesforceObject, progress: Checkpoint) -> None:
+    with transaction(work.runtime.database_url) as database:
+        work.lease.note(database, sobject.name, Outcome())
+        _keep_progress(database, work, sobject, progress)
+
+
+def _keep_progress(database: Session, work: Work, sobject: SalesforceObject, progress: Checkpoint) -> None:
+    run = database.get_one(Run, work.lease.run_id)
+    run.checkpoint = {**(run.checkpoint or {}), sobject.name: progress}
 
 
 def _progress(work: Work, sobject: SalesforceObject) -> Checkpoint:
@@ -101,12 +139,13 @@ def _heal(work: Work, plan: Plan, found: list[Difference], *, accept_absent: boo
     if not accept_absent:
         _brake(work, plan, sum(kinds[record_id] == "phantom" for record_id in absent))
     mark_absent(work, plan, absent, began)
-    healed = [
-        (record_id, kind, "read again" if record_id in known else "marked as gone")
-        for record_id, kind in kinds.items()
-        if not (kind == "phantom" and record_id in known)
-    ]
     with transaction(work.runtime.database_url) as database:
+        refused = sweeps.quarantined(database, work.source.key, plan.sobject.name)
+        healed = [
+            (record_id, kind, "read again" if record_id in known else "marked as gone")
+            for record_id, kind in kinds.items()
+            if record_id not in refused and not (kind == "phantom" and record_id in known)
+        ]
         sweeps.keep_healed(database, work.lease.run_id, plan.sobject.name, healed)
     log.info("sweep_healed", object=plan.sobject.name, differences=len(healed))
 

@@ -63,7 +63,7 @@ def test_few_absent_records_are_gone_after_the_second_look(scene: Scene, life: L
 
 
 def test_an_interrupted_sweep_goes_on_at_its_last_page(scene: Scene, life: Life) -> None:
-    scene.fault("server_unavailable", "FROM Lead", after=3, times=6)
+    scene.fault("server_unavailable", "FROM Lead", after=2, times=6)
     scene.fault("drop_locator", "/query/", times=None)
     scene.fault("page_size", "/query", times=None, size=5)
     scene.org.purge("Contact", life.live("Contact")[0], logged=False)
