@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check faults bench dashboard lock clean
+.PHONY: help install demo test check faults backfill bench dashboard lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -38,6 +38,9 @@ test: check ## everything that CI runs
 
 faults: $(STAMP) ## inject every fault with three seeds, and write docs/faults.md
 	@$(BIN)/python -m tests.faults --seeds 3
+
+backfill: $(STAMP) ## backfill 100,000 records while workers are killed and records edited
+	@BACKFILL_RECORDS=100000 $(BIN)/pytest -s tests/life/test_backfill_large.py
 
 bench: $(STAMP) ## measure against raw COPY and a plain script
 	@$(BIN)/python -m tests.bench

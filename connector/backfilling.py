@@ -14,11 +14,12 @@ from connector.client import OrgClient
 from connector.cursors import Pass
 from connector.errors import BadInput, DailyLimitReached, SalesforceError, SessionExpired, Transient
 from connector.objects import PEOPLE
-from connector.pages import BULK_PAGE, Checkpoint, Page, Reading, pages
+from connector.pages import Checkpoint, Page, Reading, pages
 from connector.transform import Plan
 from connector.work import Work
 
 REST_PAGE = 2000
+FILL_PAGE = 10_000  # rows by Bulk, which are narrow: what one crash costs
 BULK_OVERHEAD = 4  # calls to create a job and to learn that it is done
 USUAL_RATE = 5000.0  # rows a second, until this source has shown its own
 Fields = Mapping[str, Sequence[str]]
@@ -70,7 +71,7 @@ def estimate(client: OrgClient, wanted: Fields, bulk_threshold: int, rate: float
     answers = []
     for sobject, fields in wanted.items():
         rows = client.count(sobject)
-        pages_needed = math.ceil(rows / (BULK_PAGE if rows > bulk_threshold else REST_PAGE)) or 1
+        pages_needed = math.ceil(rows / (FILL_PAGE if rows > bulk_threshold else REST_PAGE)) or 1
         calls = pages_needed + (BULK_OVERHEAD if rows > bulk_threshold else 0)
         answers.append(Estimate(sobject, tuple(fields), rows, calls, round(rows / (rate or USUAL_RATE), 1)))
     return answers
@@ -108,6 +109,8 @@ def _fill_object(work: Work, sobject: str, fields: Sequence[str]) -> None:
         part=Pass("backfill", plan.layout.fixed["version_at"], whole.condition),
         bulk_threshold=work.runtime.settings.bulk_threshold,
         counted=True,
+        bulk_page=FILL_PAGE,
+        ahead=False,
     )
     announced = "page" in progress
     for page in pages(reading, progress.get("page")):

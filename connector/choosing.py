@@ -9,14 +9,12 @@ from sqlmodel import Session, col, select
 
 from cdp.db import driver, rows, transaction
 from cdp.models import Source, SourceFilter
-from connector import filters, sources
+from connector import filters, sources, states
 from connector.errors import ObjectUnavailable, Refused
 from connector.filters import Node, Past
 from connector.objects import PEOPLE
 from connector.paths import Column, Describes
 from connector.runtime import Runtime
-
-EDITABLE = ("connected", "paused")
 
 
 @dataclass(frozen=True)
@@ -66,10 +64,7 @@ _LOCK_OPEN_RUNS = "SELECT FROM run WHERE source_id = %s AND state IN ('queued', 
 
 def check_editable(database: Session, source: Source) -> None:
     """Raise Refused while a run of the source is at work, or in a state that allows no change."""
-    if source.state not in EDITABLE:
-        raise Refused(
-            f"The data source '{source.name}' is {source.state}: reconnect it before you change what it syncs."
-        )
+    states.check(source, "ask")
     at_work = rows(driver(database), _AT_WORK, {"source": source.key})
     if at_work:
         run = at_work[0]
@@ -99,7 +94,12 @@ _AT_WORK = """
 
 
 def describes(runtime: Runtime, source: Source) -> Describes:
-    """Return the describes of a source's org as its login sees it now."""
+    """Return the describes of a source's org as its login sees it now.
+
+    Raises:
+        Refused: the org is not used now.
+    """
+    states.check(source, "ask")
     return Describes(sources.open_org(runtime, source.key).describe)
 
 

@@ -60,7 +60,8 @@ class Page:
 class Reading:
     """What is being read: fields of an object, in one pass over a window.
 
-    `counted` asks for the number of rows first, to choose the transport: for passes that no index narrows.
+    `counted` asks for the number of rows first, to choose the transport: for passes that no index narrows. `ahead`
+    fetches the next page while one is stored, so that a crash costs two pages that are read again, else one.
     """
 
     client: OrgClient
@@ -70,6 +71,7 @@ class Reading:
     bulk_threshold: int
     counted: bool
     bulk_page: int = BULK_PAGE
+    ahead: bool = True
 
 
 def begin(reading: Reading, rows: int | None = None) -> Checkpoint:
@@ -84,9 +86,10 @@ def begin(reading: Reading, rows: int | None = None) -> Checkpoint:
 
 
 def pages(reading: Reading, checkpoint: Checkpoint | None) -> Iterator[Page]:
-    """Yield the pages of a pass, those after `checkpoint` if there is one; the next is fetched while one is stored."""
+    """Yield the pages of a pass, those after `checkpoint` if there is one."""
     start = checkpoint or begin(reading)
-    return _ahead(_resumed_job(reading, start) if "job" in start else _rest(reading, _after(start)))
+    found = _resumed_job(reading, start) if "job" in start else _rest(reading, _after(start))
+    return _ahead(found) if reading.ahead else found
 
 
 def _is_large(reading: Reading, rows: int | None) -> bool:

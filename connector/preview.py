@@ -11,7 +11,7 @@ from sqlmodel import Session
 from cdp import comparing, queries
 from cdp.db import transaction
 from cdp.models import Source
-from connector import choosing, filters, soql, sources
+from connector import choosing, filters, soql, sources, states
 from connector.backfilling import BULK_OVERHEAD, REST_PAGE, USUAL_RATE
 from connector.client import OrgClient
 from connector.cursors import SYSTEM_STAMP, Pass
@@ -88,9 +88,11 @@ def preview(runtime: Runtime, name: str, tree: Node | None) -> Preview:
 
     Raises:
         BadInput: the filter does not fit the org, or there is no such source.
+        Refused: the org is not used now.
     """
     with transaction(runtime.database_url) as database:
         source = sources.find(database, name)
+        states.check(source, "ask")
         rate = queries.usual_rate(database, source.key)
     client = sources.open_org(runtime, source.key)
     known = Describes(client.describe)

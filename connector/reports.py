@@ -5,6 +5,7 @@ from typing import Any
 from sqlmodel import Session
 
 from cdp import queries
+from connector.states import LIVING
 
 
 def status(session: Session, api_share: float, source_id: int | None = None) -> dict[str, Any]:
@@ -45,6 +46,8 @@ def _source(session: Session, source: queries.Row, objects: list[queries.Row], a
 
 def _state(source: queries.Row) -> str:
     """The state shown: what the source is, or that its first sync is under way, or that a person is needed."""
+    if source["state"] not in LIVING:
+        return str(source["state"])
     if source["attention"]:
         return "needs attention"
     if source["waits_until"]:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from cdp.db import transaction
-from connector import choosing, filters, mappings, permissions, sources
+from connector import choosing, filters, mappings, permissions, sources, states
 from connector import preview as previews
 from connector.cli.app import Json, SourceName, app
 from connector.cli.output import console, hints, print_json, print_lines, table
@@ -58,6 +58,7 @@ def _known(name: str) -> tuple[dict[str, Any], Describes, list[dict[str, Any]]]:
     runtime = Runtime()
     with transaction(runtime.database_url) as session:
         source = sources.find(session, name)
+    states.check(source, "ask")
     client = sources.open_org(runtime, source.key)
     return source.mapping, Describes(client.describe), client.describe_global()
 

@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from cdp.db import transaction
 from cdp.models import Source
-from connector import choosing, cursors, lifecycle, sources
+from connector import choosing, cursors, lifecycle
 from connector.auth import load_credentials
 from connector.cli.app import Here, Json, SourceName, source
 from connector.cli.output import console, hints, is_interactive, print_json
@@ -94,21 +93,23 @@ def reauthenticate(
 def delete(
     name: SourceName,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go, and who would vanish.")] = False,
     here: Here = False,
     json: Json = False,
 ) -> None:
     """Delete an archived source with every record and value it brought, and recompute the people it touched."""
     runtime = Runtime()
-    with transaction(runtime.database_url) as session:
-        found = sources.find(session, name)
-        lost = lifecycle.consequences(session, found)
+    found, lost = lifecycle.consequences(runtime, name)
     words = (
         f"Deleting '{found.name}' removes {lost.records:,} records; {lost.people_vanish:,} people vanish and "
         f"{lost.people_stay:,} stay with what other sources know of them."
     )
     hints.print(words, markup=False, soft_wrap=True)
+    if dry_run:
+        print_json({"source_id": found.id, "name": found.name, "deleted": False, **vars(lost)}) if json else None
+        return
     if is_interactive() and not yes:
-        typer.confirm("Delete it?", abort=True)
+        typer.confirm("Delete it?", abort=True, err=True)
     run_id = lifecycle.begin_removal(runtime, name)
     failure = carry_out(runtime, [run_id], here=here)
     if failure:

@@ -62,7 +62,8 @@ def _show_source(source: dict[str, Any]) -> None:
     state = source["state"] + (" · updating" if source["updating"] else "")
     console.print(f"{source['name']} ({source['org_id']}): {state}", style="bold", markup=False)
     if source["attention"]:
-        console.print(f"  {source['attention']['message']} {source['attention']['remedy']}", markup=False)
+        words = f"  {source['attention']['message']} {source['attention']['remedy']}"
+        console.print(words, markup=False, soft_wrap=True)
     table(
         ("object", "records", "read up to", "windows", "quarantined"),
         (

@@ -12,10 +12,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from cdp import queries
 from cdp.db import transaction
-from connector import backfilling, runs, sources, sync
+from connector import backfilling, runs, sources, states, sync
 from connector.cli.app import Here, Json, SourceName, app
 from connector.cli.output import console, hints, print_json, print_lines, table
-from connector.errors import BadInput, ConnectorError, NeedsAttention, Refused, WaitingForQuota
+from connector.errors import BadInput, ConnectorError, NeedsAttention, WaitingForQuota
 from connector.runtime import Runtime
 
 MOVE = "Move data"
@@ -80,6 +80,7 @@ def backfill(
     runtime = Runtime()
     with transaction(runtime.database_url) as session:
         source = sources.find(session, name)
+        states.check(source, "run")
         wanted = backfilling.chosen(fields, source.mapping)
         rate = queries.usual_rate(session, source.key)
     if estimate:
@@ -129,8 +130,7 @@ def _wanted(runtime: Runtime, name: str | None) -> list[int]:
     with transaction(runtime.database_url) as session:
         if name is not None:
             source = sources.find(session, name)
-            if source.state != "connected":
-                raise Refused(f"The data source '{source.name}' is {source.state}: resume or reconnect it first.")
+            states.check(source, "run")
             found = [source.id]
         else:
             found = [row["source_id"] for row in queries.sources(session) if row["state"] == "connected"]
