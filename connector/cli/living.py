@@ -105,16 +105,13 @@ def delete(
         f"{lost.people_stay:,} stay with what other sources know of them."
     )
     hints.print(words, markup=False, soft_wrap=True)
-    if dry_run:
-        print_json({"source_id": found.id, "name": found.name, "deleted": False, **vars(lost)}) if json else None
-        return
-    if is_interactive() and not yes:
-        typer.confirm("Delete it?", abort=True, err=True)
-    run_id = lifecycle.begin_removal(runtime, name)
-    failure = carry_out(runtime, [run_id], here=here)
-    if failure:
-        raise failure
+    if not dry_run:
+        if is_interactive() and not yes:
+            typer.confirm("Delete it?", abort=True, err=True)
+        failure = carry_out(runtime, [lifecycle.begin_removal(runtime, name)], here=here)
+        if failure:
+            raise failure
     if json:
-        print_json({"source_id": found.id, "name": found.name, "deleted": True, **vars(lost)})
-    else:
+        print_json({"source_id": found.id, "name": found.name, "deleted": not dry_run, **vars(lost)})
+    elif not dry_run:
         console.print(f"The data source '{found.name}' is deleted.", markup=False)

@@ -38,6 +38,7 @@ REFUSED: dict[str, dict[str, str]] = {
     "unmap": UNUSED,
     "mapping set": UNUSED,
     "mapping show": UNUSED,
+    "source cursor": UNUSED,
     "filter set": UNUSED,
     "filter preview": UNUSED,
     "permission set": UNUSED,
@@ -63,6 +64,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "map": ("map", "acme", "Lead.Rating", "rating"),
     "unmap": ("unmap", "acme", "Lead.Company"),
     "fields": ("fields", "acme", "Lead"),
+    "source cursor": ("source", "cursor", "acme", "SystemModstamp"),
     "objects": ("objects", "acme"),
 }
 FILES = {"mapping set": "{}", "filter set": "{}", "permission set": "{}"}
