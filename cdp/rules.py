@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sqlmodel import Session, col, select, update
 
@@ -11,18 +12,23 @@ from cdp.errors import InvalidField
 from cdp.fields import Field, Rules, rules
 from cdp.merging import Identity
 from cdp.models import PersonField, Source
-from cdp.verification import Difference, compare_people, leave_out_pending, rebuild, rebuilding
+from cdp.verification import SHOWN, Difference, compare_people, leave_out_pending, rebuild, rebuilding
 
 
 @dataclass(frozen=True)
 class Preview:
-    """What people would become by other rules, in people: `change` counts those new, gone or with another value."""
+    """What people would become by other rules, in people: `change` counts those new, gone or with another value.
+
+    `merging` and `splitting` are examples: a `person_id` with the ids it is `made_of` now, or would be `parted_into`.
+    """
 
     people: int
     change: int
     merge: int
     split: int
     examples: list[Difference]
+    merging: list[dict[str, Any]]
+    splitting: list[dict[str, Any]]
 
 
 def with_rule(in_force: Rules, name: str, rule: str) -> Rules:
@@ -63,7 +69,13 @@ def preview(url: str, identity: Identity, proposed: Rules | None = None) -> Prev
         rebuild(connection, identity, by)
         feed.note_passages(connection, everything=True)
         different, examples = compare_people(connection, by)
-        return Preview(change=different, examples=examples, **rows(connection, _COUNTS)[0])
+        return Preview(
+            change=different,
+            examples=examples,
+            merging=rows(connection, _MERGING, {"shown": SHOWN}),
+            splitting=rows(connection, _SPLITTING, {"shown": SHOWN}),
+            **rows(connection, _COUNTS)[0],
+        )
 
 
 _COUNTS = """
@@ -71,4 +83,12 @@ _COUNTS = """
     SELECT (SELECT count(*) FROM rebuilt) AS people,
            (SELECT count(*) FROM (SELECT FROM pair GROUP BY new_id HAVING count(*) > 1) AS merged) AS merge,
            (SELECT count(*) FROM (SELECT FROM pair GROUP BY old_id HAVING count(*) > 1) AS parted) AS split
+"""
+_MERGING = """
+    SELECT new_id AS person_id, array_agg(old_id ORDER BY old_id) AS made_of FROM passage
+    WHERE old_id IS NOT NULL AND new_id IS NOT NULL GROUP BY new_id HAVING count(*) > 1 ORDER BY new_id LIMIT %(shown)s
+"""
+_SPLITTING = """
+    SELECT old_id AS person_id, array_agg(new_id ORDER BY new_id) AS parted_into FROM passage
+    WHERE old_id IS NOT NULL AND new_id IS NOT NULL GROUP BY old_id HAVING count(*) > 1 ORDER BY old_id LIMIT %(shown)s
 """

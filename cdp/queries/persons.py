@@ -31,9 +31,28 @@ def resolve_person(session: Session, wanted: str) -> list[UUID]:
     """The people that an email, a person id, a record's external id or a Salesforce record id leads to.
 
     Any person id ever published is a record's handle. A record that was merged into another leads on to that one, and
-    any other that is not live to the people in which its companions are.
+    any other that is not live to the people in which its companions are. An email that merges nobody, say an invalid
+    one, leads to everybody who says it.
     """
-    found = rows(
+    found = _led_to(session, wanted) or _saying(session, wanted)
+    return [row["person_id"] for row in found]
+
+
+def _saying(session: Session, wanted: str) -> list[Row]:
+    """The people with a live record that says an email which is no key."""
+    return rows(
+        driver(session),
+        """
+        SELECT DISTINCT m.person_id FROM membership AS m JOIN record AS r USING (handle)
+        WHERE m.email_key IS NULL AND NOT is_blank(r.email) AND email_normal(r.email) = email_normal(%(wanted)s)
+        ORDER BY person_id
+        """,
+        {"wanted": wanted},
+    )
+
+
+def _led_to(session: Session, wanted: str) -> list[Row]:
+    return rows(
         driver(session),
         """
         WITH RECURSIVE lead(handle) AS (
@@ -59,7 +78,6 @@ def resolve_person(session: Session, wanted: str) -> list[UUID]:
         """,
         {"wanted": wanted, "uuid": as_uuid(wanted), "record_id": wanted.rsplit("_", 1)[-1]},
     )
-    return [row["person_id"] for row in found]
 
 
 def person(session: Session, person_id: UUID) -> Row:

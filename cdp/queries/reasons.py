@@ -14,10 +14,10 @@ EXTERNAL_ID = re.compile(r"sf_(\d+)_[A-Za-z]+_(\w+)")
 
 
 def blocked_keys(session: Session, most: int = 1000) -> list[Row]:
-    """Email keys that merge nobody, most records first: how many live records say so, and the reason.
+    """Emails that merge nobody, by `reason`, in each reason those of most live records first and `most` at most.
 
-    The reason is `shared` (held by more records than may merge), `placeholder`, or `invalid`, which is one row with no
-    key for all of them.
+    The reason is `shared` (by more records than may merge), `placeholder` or `invalid`; `records` hold the email, and
+    there are `emails` for the same reason in all.
     """
     return rows(driver(session), _BLOCKED, {**_configured(session), "shown": most})
 
@@ -36,20 +36,22 @@ def _configured(session: Session) -> Row:
     return found[0] if found else {"most": 0, "never": []}
 
 
+# A valid address that is no key is a placeholder.
 _BLOCKED = """
-    WITH shared AS (
-        SELECT email_key, 'shared' AS reason, count(*) AS records FROM membership
-        WHERE email_key IS NOT NULL GROUP BY email_key HAVING count(*) > %(most)s
+    WITH keyless AS (
+        SELECT r.email, email_key(r.email) AS key FROM membership AS m JOIN record AS r USING (handle)
+        WHERE m.email_key IS NULL AND NOT is_blank(r.email)
     ),
-    said AS (
-        SELECT email_key(email) AS email_key FROM record WHERE state = 'live' AND NOT is_blank(email)
+    found AS (
+        SELECT email_key AS email, 'shared' AS reason, count(*) AS records, %(most)s::integer AS most FROM membership
+        WHERE email_key IS NOT NULL GROUP BY email_key HAVING count(*) > %(most)s
+        UNION ALL SELECT key, 'placeholder', count(*), NULL FROM keyless WHERE key IS NOT NULL GROUP BY key
+        UNION ALL SELECT email, 'invalid', count(*), NULL FROM keyless WHERE key IS NULL GROUP BY email
     )
-    SELECT * FROM (
-        SELECT * FROM shared
-        UNION ALL
-        SELECT email_key, CASE WHEN email_key IS NULL THEN 'invalid' ELSE 'placeholder' END, count(*) FROM said
-        WHERE email_key IS NULL OR email_key = ANY (%(never)s) GROUP BY email_key
-    ) AS found ORDER BY records DESC, email_key LIMIT %(shown)s
+    SELECT email, reason, records, most, emails FROM (
+        SELECT *, count(*) OVER (PARTITION BY reason) AS emails,
+               row_number() OVER (PARTITION BY reason ORDER BY records DESC, email COLLATE "C") AS place FROM found
+    ) AS placed WHERE place <= %(shown)s ORDER BY reason DESC, place
 """
 
 

@@ -191,14 +191,16 @@ def health(
     name: Annotated[str | None, typer.Argument(help="Name or id of one data source; all of them otherwise.")] = None,
     json: Json = False,
 ) -> None:
-    """Check the sources: what was found, and what to do about it."""
+    """Check the sources and the emails that merge nobody: what was found, and what to do about it."""
     from connector.health import health as check  # noqa: PLC0415 - only this command asks so much
+    from connector.unmerged import unmerged  # noqa: PLC0415
 
     runtime = Runtime()
     with transaction(runtime.database_url) as session:
         wanted = sources.find(session, name).id if name else None
         rows = [row for row in queries.sources(session) if wanted in (None, row["source_id"])]
-    found = [(row["name"], one) for row in rows for one in check(runtime, row["source_id"])]
+        of_all = [(None, one) for one in unmerged(session)]
+    found = [*((row["name"], one) for row in rows for one in check(runtime, row["source_id"])), *of_all]
     if json:
         print_lines({"source": source, **asdict(one)} for source, one in found)
     else:

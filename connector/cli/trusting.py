@@ -116,6 +116,8 @@ def _show_preview(found: rules.Preview, *, json: bool) -> None:
     )
     lines = [(one.person_id, name, *values) for one in found.examples for name, values in one.columns.items()]
     table(("person", "what", "now", "then"), lines, title="Examples")
+    table(("person", "made of"), ((one["person_id"], one["made_of"]) for one in found.merging), title="Merged")
+    table(("person", "parted into"), ((one["person_id"], one["parted_into"]) for one in found.splitting), title="Split")
 
 
 @people_.command("split")

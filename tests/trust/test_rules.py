@@ -94,10 +94,23 @@ def test_a_preview_counts_with_examples_and_writes_nothing(world: World) -> None
 def test_a_preview_of_settings_counts_merges_and_splits(world: World) -> None:
     crowd = [lead(20 + n, "info@acme.com") for n in range(4)]
     world.change(A, B, *crowd)
-    stricter = rules.preview(world.cdp.url, replace(identity(RULES), never_merge=("Ann@Acme.com",)))
-    assert (stricter.merge, stricter.split) == (0, 1)
-    looser = rules.preview(world.cdp.url, replace(identity(RULES), max_records_per_key=4))
+    pair, four = sorted([A.handle, B.handle]), sorted(one.handle for one in crowd)
+
+    def found(**chosen: Any) -> rules.Preview:
+        return rules.preview(world.cdp.url, replace(identity(RULES), **chosen))
+
+    stricter = found(never_merge=("Ann@Acme.com",))
+    assert (stricter.merge, stricter.split, stricter.merging) == (0, 1, [])
+    assert stricter.splitting == [{"person_id": A.handle, "parted_into": pair}]
+    looser = found(max_records_per_key=4)
     assert (looser.merge, looser.split, looser.change) == (1, 0, 3)  # the anchor keeps its values
+    assert looser.merging == [{"person_id": crowd[0].handle, "made_of": four}]
+    world.rules = replace(RULES, max_records_per_key=4, never_merge=frozenset({"ann@acme.com"}))
+    world.compare()
+    back = found()
+    assert (back.merge, back.split) == (1, 1)
+    assert (back.merging[0]["made_of"], back.splitting[0]["parted_into"]) == (pair, four)
+    assert found(max_records_per_key=1).split == 11  # the crowd and ten pairs of bystanders
 
 
 def test_placeholders_are_compared_as_keys(world: World) -> None:

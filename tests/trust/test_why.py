@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from cdp import queries
 from connector.cli.commands import app
+from connector.unmerged import unmerged
 from tests.oracle import Record
 from tests.trust.test_cases import ANN, BOB, becomes, converted, deleted
 from tests.trust.world import World, contact, lead
@@ -103,11 +104,28 @@ def test_blocked_keys_are_listed_with_reason_and_count(world: World) -> None:
     world.change(*CROWD, lead(1, "no@email.com"), lead(2, "ann at acme"), lead(3, "x"), lead(4))
     with world.cdp.session() as session:
         found = queries.blocked_keys(session)
-    assert found == [
-        {"email_key": "info@acme.com", "reason": "shared", "records": 4},
-        {"email_key": None, "reason": "invalid", "records": 2},
-        {"email_key": "no@email.com", "reason": "placeholder", "records": 1},
+        told = unmerged(session)
+    assert [(one["email"], one["reason"], one["records"]) for one in found] == [
+        ("info@acme.com", "shared", 4),
+        ("no@email.com", "placeholder", 1),
+        ("ann at acme", "invalid", 1),
+        ("x", "invalid", 1),
     ]
+    assert [(one.check, one.status) for one in told] == [
+        ("shared_mailboxes", "warning"),
+        ("placeholders", "ok"),
+        ("invalid_emails", "warning"),
+    ]
+    assert told[0].finding.endswith("shared by more than 3 records: info@acme.com (4).")
+    assert told[2].emails == ({"email": "ann at acme", "records": 1}, {"email": "x", "records": 1})
+
+
+def test_an_email_that_merges_nobody_finds_who_has_it(world: World) -> None:
+    world.change(lead(1, "no@email.com"), lead(2, "Ann at Acme"), contact(3, "ann at acme "), lead(4))
+    with world.cdp.session() as session:
+        assert queries.resolve_person(session, "NO@email.com") == [lead(1).handle]
+        assert queries.resolve_person(session, "ann at acme") == sorted([lead(2).handle, contact(3).handle])
+        assert queries.resolve_person(session, "") == queries.resolve_person(session, "nobody") == []
 
 
 def test_the_commands_tell_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
