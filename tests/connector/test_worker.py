@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from celery import Celery
 from pydantic import SecretStr
 
@@ -96,6 +98,25 @@ def wait_until(condition: Callable[[], Any], limit: float = 60.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.1)
+
+
+def test_the_health_check_of_the_compose_file_tells_a_worker_that_lives(
+    start: Start, broker: tuple[Path, embedded.Services]
+) -> None:
+    compose = yaml.safe_load((Path(__file__).parents[2] / "docker" / "compose.yaml").read_text("utf-8"))
+    _, check = compose["services"]["worker"]["healthcheck"]["test"]
+    known = {"CONNECTOR_REDIS_URL": broker[1].redis_url, "HOSTNAME": socket.gethostname()}
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+
+    def healthy() -> bool:
+        shell = ["sh", "-c", check.replace("$$", "$")]
+        return subprocess.run(shell, env={"PATH": path, **known}, capture_output=True, check=False).returncode == 0
+
+    assert not healthy()
+    worker = start("worker", "--concurrency", "1")
+    wait_until(healthy)
+    worker.terminate()
+    assert worker.wait(15) == 0
 
 
 def test_a_sync_goes_through_the_fleet(fleet: Site, start: Start) -> None:
