@@ -3,6 +3,7 @@
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -51,6 +52,17 @@ class Settings(BaseSettings):
     )
     notify_urls: SecretStr | None = Field(None, description="comma-separated Apprise URLs that are told of attention")
     event_retention: int = Field(7_776_000, ge=3600, description="how long the feed of changes is kept")
+    dashboard_url: str | None = Field(None, description="where people reach the dashboard; loopback when not set")
+    dashboard_proxies: CommaSeparated = Field(
+        "127.0.0.1",
+        validate_default=True,
+        description="proxies that are believed whose requests they bring",
+    )
+    oidc_issuer: str | None = Field(None, description="identity provider that people may sign in through")
+    oidc_client_id: str | None = Field(None, description="the dashboard's client id at the provider")
+    oidc_client_secret: SecretStr | None = Field(None, description="its client secret")
+    oidc_admins: CommaSeparated = Field([], description="e-mails, or claims as name=value, of those who are admins")
+    oidc_viewers: CommaSeparated = Field([], description="the same for viewers; * is everybody the provider knows")
     log_format: str = Field(
         "auto", pattern="^(auto|json|text)$", description="json, text, or whichever fits the terminal"
     )
@@ -60,6 +72,15 @@ class Settings(BaseSettings):
     @classmethod
     def _is_postgresql(cls, given: SecretStr | None) -> SecretStr | None:
         return _of_scheme(given, ("postgresql", "postgres"))
+
+    @field_validator("dashboard_url", "oidc_issuer")
+    @classmethod
+    def _is_safe_origin(cls, given: str | None) -> str | None:
+        parts = urlsplit(given or "https://none")
+        loopback = parts.hostname in ("localhost", "127.0.0.1", "::1")
+        if not parts.hostname or (parts.scheme != "https" and not (parts.scheme == "http" and loopback)):
+            raise ValueError("it must begin with https://, or with http:// on this machine")
+        return given.rstrip("/") if given else None
 
     @field_validator("redis_url")
     @classmethod

@@ -1,11 +1,16 @@
 """The fixed tables, by what they hold; whoever imports this package knows them all."""
 
+from cdp.models.access import Account, AccountSession, ApiToken, Audit, LoginAttempt, PendingSignin
 from cdp.models.judgements import Decided, Decision, DecisionRecord, Departure, Erased, PersonEvent
 from cdp.models.people import Membership, PeopleState, Person, PersonField, Quarantine, Record, Touched
 from cdp.models.sources import Finding, Notice, ObjectSchema, Source, SourceFilter
 from cdp.models.work import Cursor, ReadWindow, Run, RunObject, SweepHealed, SweepRow
 
 __all__ = [
+    "Account",
+    "AccountSession",
+    "ApiToken",
+    "Audit",
     "Cursor",
     "Decided",
     "Decision",
@@ -13,9 +18,11 @@ __all__ = [
     "Departure",
     "Erased",
     "Finding",
+    "LoginAttempt",
     "Membership",
     "Notice",
     "ObjectSchema",
+    "PendingSignin",
     "PeopleState",
     "Person",
     "PersonEvent",

@@ -1,5 +1,6 @@
 """The one door out: every number and every profile that anyone shows is a named query here."""
 
+from cdp.queries.access import accounts, audit
 from cdp.queries.fleet import healed, log, objects, people_by_source, run, runs, sources, totals, usual_rate
 from cdp.queries.judged import decisions, dossier, events
 from cdp.queries.persons import people, person, resolve_person, why, widest_person
@@ -9,6 +10,8 @@ from cdp.queries.stream import Row
 
 __all__ = [
     "Row",
+    "accounts",
+    "audit",
     "blocked_keys",
     "bonds",
     "decisions",

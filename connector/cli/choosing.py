@@ -1,8 +1,6 @@
 """Commands that choose what to sync: objects and fields, mappings, permissions, the filter."""
 
-import getpass
 import json as jsonlib
-import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from cdp.db import transaction
-from connector import choosing, filters, mappings, permissions, sources, states
+from connector import audit, choosing, filters, mappings, permissions, sources, states
 from connector import preview as previews
 from connector.cli.app import Json, SourceName, app
 from connector.cli.output import console, hints, print_json, print_lines, table
@@ -44,13 +42,6 @@ def _document(path: Path) -> object:
         return jsonlib.loads(_text(path))
     except (ValueError, RecursionError):
         raise BadInput(f"The file {path} is not readable JSON: check its brackets, quotes and commas.") from None
-
-
-def _author() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # an account without a name, as in many containers
-        return f"uid {os.getuid()}"
 
 
 def _known(name: str) -> tuple[dict[str, Any], Describes, list[dict[str, Any]]]:
@@ -249,7 +240,7 @@ def filter_set(
     json: Json = False,
 ) -> None:
     """Put a filter in force; an empty document ({}) lets everything in."""
-    made, words = choosing.set_filter(Runtime(), name, filters.parse(_text(file)), author or _author())
+    made, words = choosing.set_filter(Runtime(), name, filters.parse(_text(file)), author or audit.shell().name)
     if json:
         print_json({"version": made.version if made else None, "changed": made is not None, "sentence": words})
         return

@@ -1,6 +1,6 @@
 """The whole command line: importing this registers every command on `app`."""
 
-from connector.cli import choosing, demo, living, looking, notifying, processes, setting_up, syncing, trusting
+from connector.cli import choosing, demo, living, looking, notifying, processes, setting_up, syncing, trusting, users
 from connector.cli.app import app
 
 __all__ = [
@@ -14,4 +14,5 @@ __all__ = [
     "setting_up",
     "syncing",
     "trusting",
+    "users",
 ]

@@ -5,8 +5,12 @@ from typing import Annotated
 
 import typer
 
+from connector import accounts, audit
 from connector.cli.app import Json, app
-from connector.cli.output import console, print_json
+from connector.cli.output import console, hints, is_interactive, print_json
+from connector.cli.users import ask_password
+from connector.errors import BadInput
+from connector.hosts import is_loopback
 from connector.runtime import Runtime
 
 RUN = "Run"
@@ -33,18 +37,40 @@ def beat(json: Json = False) -> None:  # noqa: ARG001
 
 @app.command(rich_help_panel=RUN)
 def dashboard(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1.")] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8000,
+    host: Annotated[str, typer.Option(help="Address to listen on; others need CONNECTOR_DASHBOARD_URL.")] = "127.0.0.1",
     json: Json = False,
 ) -> None:
-    """Serve the status page on this machine's loopback address until told to stop."""
+    """Serve the dashboard until told to stop; makes the first admin when there is none."""
     import uvicorn  # noqa: PLC0415 - only this command needs a web server
 
     from connector.dashboard import create_app  # noqa: PLC0415
 
     runtime = Runtime()
-    url = f"http://127.0.0.1:{port}/"
-    print_json({"url": url}) if json else console.print(f"The status page is at {url} (Ctrl-C ends it).")
-    uvicorn.run(create_app(runtime), host="127.0.0.1", port=port, log_level="warning")
+    outside = runtime.settings.dashboard_url
+    if not is_loopback(host) and outside is None:
+        raise BadInput(
+            "Set CONNECTOR_DASHBOARD_URL to the https address that leads here, and listen beyond loopback then."
+        )
+    _see_to_an_admin(runtime)
+    url = f"{outside or f'http://localhost:{port}'}/"
+    print_json({"url": url}) if json else console.print(f"The dashboard is at {url} (Ctrl-C ends it).")
+    proxies = ",".join(runtime.settings.dashboard_proxies)
+    uvicorn.run(create_app(runtime), host=host, port=port, log_level="warning", forwarded_allow_ips=proxies)
+
+
+def _see_to_an_admin(runtime: Runtime) -> None:
+    """Ask for a first admin when nobody may sign in yet, or say how to make one where nobody can be asked."""
+    if runtime.settings.oidc_issuer or accounts.any_account(runtime.database_url):
+        return
+    if not is_interactive():
+        hints.print("! Nobody may sign in yet: run `connector user add NAME --role admin`.", markup=False)
+        return
+    console.print("Nobody may sign in yet: make the first admin.")
+    name = str(typer.prompt("Name", default=audit.shell().name))
+    password = ask_password()
+    with audit.noted(runtime.database_url, audit.shell(), "user add", name, role=accounts.ADMIN):
+        accounts.add(runtime.database_url, name, accounts.ADMIN, password)
 
 
 @app.command("simulator", rich_help_panel=RUN)

@@ -1,0 +1,132 @@
+"""Who may do what: the one place that lets a request in, by session or token, CSRF token, and role."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.concurrency import run_in_threadpool
+from starlette.responses import RedirectResponse, Response
+
+from cdp.models import Account
+from connector import accounts
+from connector.audit import Actor
+from connector.dashboard import sessions
+from connector.runtime import Runtime
+
+OPEN = frozenset({"/login", "/login/provider", "/login/provider/callback", "/healthz"})
+FOR_ADMINS = ("/audit", "/connect")
+OF_EVERYBODY = frozenset({"/login", "/logout"})
+READING = frozenset({"GET", "HEAD"})
+COOKIE = "connector"
+LARGEST_FORM = 1 << 20
+
+
+class Denied(Exception):
+    """The request is not let in: its HTTP status, and a sentence about it."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """Whoever makes a request: nobody known yet (`name` is empty), a viewer, or an admin."""
+
+    name: str
+    role: str
+    via: str
+    csrf: str = ""
+
+    @property
+    def is_admin(self) -> bool:
+        """Tell whether the visitor may change things."""
+        return self.role == accounts.ADMIN
+
+    @property
+    def actor(self) -> Actor:
+        """The visitor as the audit log names it."""
+        return Actor(self.name, self.via)
+
+
+def runtime_of(request: Request) -> Runtime:
+    """Return the installation that the pages are of."""
+    found: Runtime = request.app.state.runtime
+    return found
+
+
+def origin(request: Request) -> str:
+    """Return where people reach the dashboard, as the setting has it or as they came here."""
+    return runtime_of(request).settings.dashboard_url or str(request.base_url).rstrip("/")
+
+
+def cookie_name(request: Request) -> str:
+    """Return the cookie's name; over https one that only this very host can have set."""
+    return f"__Host-{COOKIE}" if origin(request).startswith("https://") else COOKIE
+
+
+def give_cookie(request: Request, response: Response, cookie: str) -> None:
+    """Put the cookie of a session, or of a sign-in that has not happened yet, on an answer."""
+    secure = origin(request).startswith("https://")
+    response.set_cookie(cookie_name(request), cookie, httponly=True, secure=secure, samesite="lax", path="/")
+
+
+async def guard(request: Request) -> None:
+    """Let a request in, or raise Denied; runs before every route and says in `request.state` who it is."""
+    token = await _sent_token(request)
+    await run_in_threadpool(_check, request, token)
+
+
+async def _sent_token(request: Request) -> str:
+    if request.method in READING:
+        return ""
+    if int(request.headers.get("Content-Length", LARGEST_FORM + 1)) > LARGEST_FORM:
+        raise Denied(413, "That is more than this page takes.")
+    if "X-CSRF-Token" in request.headers:
+        return request.headers["X-CSRF-Token"]
+    kind = request.headers.get("Content-Type", "")
+    if not kind.startswith(("application/x-www-form-urlencoded", "multipart/form-data")):
+        return ""
+    return str((await request.form()).get("csrf", ""))
+
+
+def _check(request: Request, token: str) -> None:
+    cookie = request.cookies.get(cookie_name(request), "")
+    visitor = _visitor(request, cookie)
+    request.state.visitor = visitor
+    path, reads = request.url.path, request.method in READING
+    if not visitor.name and path not in OPEN:
+        raise Denied(401, "Sign in first.")
+    if not reads and visitor.via != "api" and not (cookie and sessions.is_csrf_token(cookie, token)):
+        raise Denied(403, "This form is out of date: load the page again and repeat what you did.")
+    if not visitor.is_admin and (not reads or path.startswith(FOR_ADMINS)) and path not in OF_EVERYBODY:
+        raise Denied(403, "Only an admin may do this.")
+
+
+def _visitor(request: Request, cookie: str) -> Visitor:
+    url = runtime_of(request).database_url
+    scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and request.url.path.startswith("/api/"):
+        return _named(accounts.by_token(url, bearer), "api", "")
+    csrf = sessions.csrf_token(cookie) if cookie else ""
+    return _named(sessions.find(url, cookie) if cookie else None, "dashboard", csrf)
+
+
+def _named(account: Account | None, via: str, csrf: str) -> Visitor:
+    return Visitor(account.name, account.role, via, csrf) if account else Visitor("", "", "dashboard", csrf)
+
+
+def to_login(request: Request) -> Response:
+    """Send a browser to the sign-in page and, from there, back to where it wanted to go."""
+    here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    target = request.url_for("login_page").include_query_params(next=here)
+    return RedirectResponse(f"{target.path}?{target.query}", 302)
+
+
+def _who(request: Request) -> Visitor:
+    found: Visitor = request.state.visitor
+    return found
+
+
+Who = Annotated[Visitor, Depends(_who)]
+Here = Annotated[Runtime, Depends(runtime_of)]
