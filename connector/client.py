@@ -1,11 +1,13 @@
 """One org over simple-salesforce in direct session mode: every answer observed, every refusal named by kind."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from tempfile import TemporaryFile
 from typing import IO, Any, TypeVar, cast
+from urllib.parse import urlsplit
 
 import requests
 import stamina
@@ -42,6 +44,14 @@ KINDS: Mapping[str, type[SalesforceError]] = {
     "UNABLE_TO_LOCK_ROW": Transient,
     "SERVER_UNAVAILABLE": Transient,
     "UNKNOWN_EXCEPTION": Transient,
+}
+# What a call was for, by what its path has in it; the first that fits.
+CALLS: Mapping[str, str] = {
+    "/jobs/query": "bulk jobs",
+    "/query": "queries",
+    "/describe": "describe",
+    "/updated": "changes and deletions",
+    "/deleted": "changes and deletions",
 }
 TRANSIENT_STATUS = frozenset({406, 408, 412, 420, 429, 500, 502, 503, 504})
 # Two texts of INVALID_SESSION_ID that a new session does not mend.
@@ -81,15 +91,18 @@ class Observed:
     used: int | None = None
     limit: int | None = None
     calls: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
 
-    def take_calls(self) -> int:
-        """Return the calls made since this was last asked."""
-        taken, self.calls = self.calls, 0
+    def take_calls(self) -> Counter[str]:
+        """Return the calls made since this was last asked, by what they were for (see CALLS)."""
+        taken, self.kinds = self.kinds, Counter()
         return taken
 
     def note(self, response: requests.Response) -> None:
         """Read `Date` and `Sforce-Limit-Info: api-usage=used/limit` from a response."""
         self.calls += 1
+        path = urlsplit(response.url).path
+        self.kinds[next((kind for part, kind in CALLS.items() if part in path), "other")] += 1
         if "Date" in response.headers:
             self.server_time = parsedate_to_datetime(response.headers["Date"])
         usage = response.headers.get("Sforce-Limit-Info", "").partition("api-usage=")[2].partition(";")[0]

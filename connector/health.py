@@ -15,7 +15,6 @@ from connector.errors import ConnectorError, ObjectUnavailable
 from connector.objects import PEOPLE
 from connector.runtime import Runtime
 
-LATE_AFTER = 2  # poll intervals
 NEAR_LIMIT = 0.9
 
 
@@ -58,13 +57,12 @@ def _freshness(runtime: Runtime, source: Source, objects: list[queries.Row]) -> 
     if not objects:
         remedy = f"Run `connector sync '{source.name}'`, and see that `connector worker` and `connector beat` run."
         yield Finding("freshness", "failing", "Nothing was read yet: no records are imported.", remedy)
-    limit = timedelta(seconds=LATE_AFTER * runtime.settings.poll_interval + runtime.settings.poll_overlap)
     for one in objects:
         name = f"freshness_{one['object'].lower()}"
         if one["cursor"] is None:
             words = f"The first read of {one['object']} has not ended yet."
             yield Finding(name, "warning", words, "Wait, or see `connector log`.")
-        elif (late := datetime.now(UTC) - one["cursor"]) > limit:
+        elif (late := datetime.now(UTC) - one["cursor"]) > runtime.settings.freshness:
             minutes = int(late.total_seconds() // 60)
             remedy = "See `connector log`, and that a worker and a beat run and reach the database and Redis."
             yield Finding(name, "failing", f"{one['object']} was last read completely {minutes} minutes ago.", remedy)

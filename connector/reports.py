@@ -1,21 +1,23 @@
 """Documents made of several queries, in the shapes of the public contract."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlmodel import Session
 
 from cdp import queries
+from connector.settings import Settings
 from connector.states import LIVING
 
 
-def status(session: Session, api_share: float, source_id: int | None = None) -> dict[str, Any]:
+def status(session: Session, settings: Settings, source_id: int | None = None) -> dict[str, Any]:
     """Return the status document: every source, or one, with its objects and latest runs, and the totals."""
     totals = queries.totals(session)
     objects = queries.objects(session)
     return {
         "sources": [
-            _source(session, source, objects, api_share)
-            for source in queries.sources(session)
+            _with_details(session, source, objects)
+            for source in sources(session, settings)
             if source_id in (None, source["source_id"])
         ],
         "people": totals["people"],
@@ -25,7 +27,13 @@ def status(session: Session, api_share: float, source_id: int | None = None) -> 
     }
 
 
-def _source(session: Session, source: queries.Row, objects: list[queries.Row], api_share: float) -> dict[str, Any]:
+def sources(session: Session, settings: Settings) -> list[dict[str, Any]]:
+    """Return how each source stands, without its objects and runs: cheap, however much is stored."""
+    glances = {one["source_id"]: one for one in queries.glance(session)}
+    return [_source(source, glances[source["source_id"]], settings) for source in queries.sources(session)]
+
+
+def _source(source: queries.Row, glance: queries.Row, settings: Settings) -> dict[str, Any]:
     return {
         "source_id": source["source_id"],
         "name": source["name"],
@@ -34,12 +42,31 @@ def _source(session: Session, source: queries.Row, objects: list[queries.Row], a
         "updating": source["updating"],
         "waits_until": source["waits_until"],
         "attention": source["attention"],
+        "freshness": _freshness(source, glance, settings),
+        "today": {"read": int(glance["read_today"]), "written": int(glance["written_today"])},
+        "findings": glance["findings"],
+        "quarantined": glance["quarantined"],
+        "api": {"used": source["api_used"], "limit": source["api_limit"], "share": settings.api_share},
+    }
+
+
+def _freshness(source: queries.Row, glance: queries.Row, settings: Settings) -> dict[str, Any]:
+    """How far all objects are read, against the promise; only a connected source can be late."""
+    read_to = None if glance["unread"] else glance["read_to"]
+    age = (datetime.now(UTC) - read_to).total_seconds() if read_to else None
+    promise = settings.freshness.total_seconds()
+    late = source["state"] == "connected" and age is not None and age > promise
+    return {"read_to": read_to, "age": age, "promise": promise, "late": late}
+
+
+def _with_details(session: Session, source: dict[str, Any], objects: list[queries.Row]) -> dict[str, Any]:
+    return {
+        **source,
         "objects": {
             one["object"]: {key: value for key, value in one.items() if key not in ("source_id", "object")}
             for one in objects
             if one["source_id"] == source["source_id"]
         },
-        "api": {"used": source["api_used"], "limit": source["api_limit"], "share": api_share},
         "runs": queries.runs(session, source["source_id"]),
     }
 

@@ -1,5 +1,6 @@
 """The only reader of the environment: every setting, its default and its meaning."""
 
+from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +16,8 @@ NEVER_MERGE = (
     "noemail@noemail.com,unknown@unknown.com,test@test.com,test@example.com,email@example.com,user@example.com,"
     "info@example.com,asdf@asdf.com,a@a.com,x@x.com,nobody@nowhere.com"
 )
+
+LATE_AFTER = 2  # poll intervals
 
 
 def _split(value: object) -> object:
@@ -67,6 +70,11 @@ class Settings(BaseSettings):
         "auto", pattern="^(auto|json|text)$", description="json, text, or whichever fits the terminal"
     )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="least level that is logged")
+
+    @property
+    def freshness(self) -> timedelta:
+        """How far behind a connected source may be: what the product promises, and health and pages measure."""
+        return timedelta(seconds=LATE_AFTER * self.poll_interval + self.poll_overlap)
 
     @field_validator("database_url")
     @classmethod

@@ -1,5 +1,6 @@
 """What every kind of run shares: the source and its org, a fresh plan of an object, and storing under the lease."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -122,11 +123,13 @@ class Work:
         return found is not None and bool(found[0])
 
     def note_usage(self) -> None:
-        """Keep what the org last said of its API calls, and how many this run has made."""
+        """Keep what the org last said of its API calls, and how many this run has made for what."""
         if "client" not in vars(self):
             return
         with transaction(self.runtime.database_url) as database:
-            database.get_one(Run, self.lease.run_id).api_calls += self.client.observed.take_calls()
+            run, made = database.get_one(Run, self.lease.run_id), self.client.observed.take_calls()
+            run.api_calls += made.total()
+            run.calls_by_kind = dict(Counter(run.calls_by_kind) + made)
             source = database.get_one(Source, self.lease.source_id)
             source.api_used, source.api_limit = self.client.observed.used, self.client.observed.limit
 

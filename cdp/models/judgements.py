@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BigInteger, Column, ForeignKey, Identity, LargeBinary, Uuid, text
+from sqlalchemy import ARRAY, BigInteger, Column, ForeignKey, Identity, Index, LargeBinary, Uuid, text
 from sqlmodel import Field, SQLModel
 
 from cdp.models.columns import stamp
@@ -49,6 +49,7 @@ class PersonEvent(SQLModel, table=True):
     """One change of people, numbered in the order of commits. Ids are null where they are the person's own."""
 
     __tablename__ = "person_event"
+    __table_args__ = (Index("ix_person_event_merged", "at", postgresql_where=text("kind = 'merged'")),)
 
     id: int | None = Field(default=None, sa_column=Column(BigInteger, Identity(), primary_key=True))
     at: datetime | None = stamp(default=None, nullable=False, sa_column_kwargs=NOW)

@@ -17,6 +17,7 @@ class Run(SQLModel, table=True):
 
     __table_args__ = (
         Index(None, "source_id", "id"),
+        Index(None, "started_at"),
         Index("uq_run_open", "source_id", "kind", unique=True, postgresql_where=text(OPEN_RUN)),
     )
 
@@ -41,6 +42,7 @@ class Run(SQLModel, table=True):
     error: str | None = None
     note: str | None = None
     api_calls: int = counter()
+    calls_by_kind: dict[str, int] | None = Field(default=None, sa_column=Column(JSONB(none_as_null=True)))
     options: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB(none_as_null=True)))
     checkpoint: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB(none_as_null=True)))
 

@@ -2,6 +2,7 @@
 
 from cdp.queries.access import accounts, audit
 from cdp.queries.fleet import healed, log, objects, people_by_source, run, runs, sources, totals, usual_rate
+from cdp.queries.glance import calls_by_kind, days, glance, quarantined
 from cdp.queries.judged import decisions, dossier, events
 from cdp.queries.persons import people, person, resolve_person, why, widest_person
 from cdp.queries.reasons import blocked_keys, bonds, find_records, named, standings, why_not
@@ -14,10 +15,13 @@ __all__ = [
     "audit",
     "blocked_keys",
     "bonds",
+    "calls_by_kind",
+    "days",
     "decisions",
     "dossier",
     "events",
     "find_records",
+    "glance",
     "healed",
     "log",
     "named",
@@ -25,6 +29,7 @@ __all__ = [
     "people",
     "people_by_source",
     "person",
+    "quarantined",
     "records",
     "resolve_person",
     "run",

@@ -49,7 +49,7 @@ def status(
     runtime = Runtime()
     with transaction(runtime.database_url) as session:
         wanted = sources.find(session, name).id if name else None
-        report = reports.status(session, runtime.settings.api_share, wanted)
+        report = reports.status(session, runtime.settings, wanted)
     if json:
         print_json(report)
         return
@@ -61,6 +61,11 @@ def status(
 def _show_source(source: dict[str, Any]) -> None:
     state = source["state"] + (" · updating" if source["updating"] else "")
     console.print(f"{source['name']} ({source['org_id']}): {state}", style="bold", markup=False)
+    today, freshness = source["today"], source["freshness"]
+    late = " (late)" if freshness["late"] else ""
+    console.print(
+        f"  read up to {show(freshness['read_to'])}{late}, {show(today['read'])} rows read today", markup=False
+    )
     if source["attention"]:
         words = f"  {source['attention']['message']} {source['attention']['remedy']}"
         console.print(words, markup=False, soft_wrap=True)

@@ -14,11 +14,13 @@ from starlette.responses import Response
 from cdp.errors import CdpError, DatabaseUnavailable, NotDecidable, NotMigrated
 from connector.dashboard import login, overview, trail
 from connector.dashboard.access import READING, Denied, Visitor, guard, to_login
+from connector.dashboard.figures import Counter
 from connector.dashboard.pages import HERE, is_part, render
 from connector.errors import BadInput, ConnectorError, NeedsAttention, Refused, WaitingForQuota
 from connector.runtime import Runtime
 
 LOOPBACK = ["localhost", "127.0.0.1", "[::1]"]
+LARGEST_BODY = 1 << 20
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'self'; base-uri 'none'; object-src 'none'; form-action 'self' https:; frame-ancestors 'none'"
@@ -49,6 +51,7 @@ def create_app(runtime: Runtime) -> FastAPI:
         dependencies=[Depends(guard)],
     )
     app.state.runtime = runtime
+    app.state.counter = Counter(runtime.database_url)
     app.middleware("http")(_harden)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=_hosts(runtime), www_redirect=False)
     app.mount("/static/htmx", StaticFiles(packages=[("js_lib_htmx", "static/htmx")]), name="htmx")
@@ -72,11 +75,17 @@ def _hosts(runtime: Runtime) -> list[str]:
 
 
 async def _harden(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
-    response = await go_on(request)
+    response = await go_on(request) if _is_bounded(request) else PlainTextResponse("That is too much.", 413)
     response.headers.update(HEADERS)
     is_static = request.url.path.startswith("/static/")
     response.headers["Cache-Control"] = "max-age=3600" if is_static else "no-store"
     return response
+
+
+def _is_bounded(request: Request) -> bool:
+    """Tell whether a request says that its body is of a size that forms have; a body of unknown size is read by none."""
+    size = request.headers.get("Content-Length", "0")
+    return "Transfer-Encoding" not in request.headers and size.isdigit() and int(size) <= LARGEST_BODY
 
 
 async def _explain(request: Request, error: Exception) -> Response:

@@ -1,0 +1,79 @@
+"""The first page: what it says of sources, people and days, from the named queries."""
+
+import re
+from datetime import date
+
+from cdp import db, queries
+from connector import reports
+from connector.dashboard.charts import HEIGHT, chart
+from tests.connector.conftest import Site
+from tests.dashboard.conftest import Open
+
+
+def text(page: str) -> str:
+    """What a reader sees of a page, in one line."""
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
+
+
+def test_the_overview_tells_how_everything_stands(peopled: Site, visit: Open) -> None:
+    browser = visit("viewer")
+    seen = text(browser.get("/").text)
+    with db.transaction(peopled.url) as session:
+        totals = queries.totals(session)
+    assert f"people {totals['people']} " in seen
+    assert "live records 60" in seen
+    assert "acme connected" in seen
+    assert "60 read, 60 changed" in seen
+    assert "promised within 20 min" in seen
+    assert "together 30 30 60" in seen
+    assert seen.count("as a table") == 3
+
+
+def test_a_late_source_and_what_it_needs_are_told(peopled: Site, visit: Open) -> None:
+    message = {
+        "code": "credentials",
+        "message": "The login is refused.",
+        "remedy": "Reauthenticate it.",
+        "kind": "poll",
+    }
+    peopled.change(attention=message)
+    peopled.query("UPDATE cursor SET closed_to = closed_to - interval '3 hours' RETURNING 1")
+    seen = text(visit("viewer").get("/overview/live").text)
+    assert "needs attention" in seen
+    assert "The login is refused. Reauthenticate it." in seen
+    assert "late: 3 h 0 min ago" in seen
+
+
+def test_an_empty_installation_says_what_to_do(visit: Open) -> None:
+    browser = visit("admin")
+    assert "Connect an org" in browser.get("/").text
+
+
+def test_a_paused_source_is_not_late(peopled: Site) -> None:
+    peopled.change(state="paused")
+    peopled.query("UPDATE cursor SET closed_to = closed_to - interval '3 hours' RETURNING 1")
+    with db.transaction(peopled.url) as session:
+        [source] = reports.sources(session, peopled.runtime.settings)
+    assert source["freshness"]["late"] is False
+
+
+def test_days_count_reads_changes_and_merges(peopled: Site) -> None:
+    peopled.orgs["acme"].insert("Contact", {"LastName": "Bridge", "Email": "p1@example.org"})
+    peopled.orgs["acme"].insert("Lead", {"LastName": "New", "Company": "C", "Email": "new@example.org"})
+    peopled.sync()
+    with db.transaction(peopled.url) as session:
+        days = queries.days(session)
+        kinds = {row["kind"]: row["calls"] for row in queries.calls_by_kind(session, 1)}
+    assert len(days) == 14
+    assert (days[-1]["written"], days[0]["written"]) == (62, 0)
+    assert days[-1]["read"] >= 62
+    assert set(kinds) >= {"queries", "describe"}
+    [calls] = peopled.query("SELECT sum(api_calls) AS made FROM run")
+    assert sum(kinds.values()) == calls["made"]
+
+
+def test_the_tallest_bar_takes_the_height() -> None:
+    with_day = [{"day": date(2026, 1, day), "read": day - 1} for day in (1, 2, 3)]
+    made = chart("Rows read", with_day, "read")
+    assert [bar.height for bar in made.bars] == [0, HEIGHT / 2, HEIGHT]
+    assert made.total == 3
