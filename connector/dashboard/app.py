@@ -83,7 +83,7 @@ async def _harden(request: Request, go_on: Callable[[Request], Awaitable[Respons
 
 
 def _is_bounded(request: Request) -> bool:
-    """Tell whether a request says that its body is of a size that forms have; a body of unknown size is read by none."""
+    """Tell whether a request says that its body is no larger than forms are; one of unknown size is not read."""
     size = request.headers.get("Content-Length", "0")
     return "Transfer-Encoding" not in request.headers and size.isdigit() and int(size) <= LARGEST_BODY
 
