@@ -4,10 +4,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check faults backfill bench dashboard lock clean
+.PHONY: help install demo test check faults backfill bench bench-people dashboard lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -44,6 +44,9 @@ backfill: $(STAMP) ## backfill 100,000 records while workers are killed and reco
 
 bench: $(STAMP) ## measure against raw COPY and a plain script
 	@$(BIN)/python -m tests.bench
+
+bench-people: $(STAMP) ## verify the people of a million records, and change some of them
+	@$(BIN)/python -m tests.bench.people
 
 lock: $(STAMP) ## resolve the dependencies anew (hashes, no download addresses)
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
