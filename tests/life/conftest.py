@@ -13,7 +13,7 @@ from tests.connector.conftest import Site, _no_pauses, ca_dir, make_site, site
 
 __all__ = ["_no_pauses", "ca_dir", "make_site", "site"]
 Command = Callable[..., str]
-ROOMS = (cli.choosing, cli.living, cli.looking, cli.notifying, cli.syncing)
+ROOMS = (cli.choosing, cli.living, cli.looking, cli.notifying, cli.syncing, cli.trusting)
 
 
 @pytest.fixture

@@ -175,8 +175,8 @@ def check_updating(site: Site, command: Callable[..., str]) -> None:
     assert (status["state"], status["updating"]) == ("connected", True)
     assert "connected · updating" in command(site, "status")
     sentence = (
-        f"The data source 'acme' is updating (backfill, run {run['id']}), so its filter, fields and permissions are "
-        "locked: wait until it has ended and try again."
+        f"The data source 'acme' is updating (backfill, run {run['id']}), so its filter, fields, permissions and "
+        "cursor are locked: wait until it has ended and try again."
     )
     assert command(site, "map", "acme", "Lead.Website", "site", fails=3) == sentence
     assert command(site, "filter", "set", "acme", file="{}", fails=3) == sentence
