@@ -138,12 +138,23 @@ def _settle(session: Session, batch: Batch) -> int:
     connection = driver(session)
     found = connection.execute("SELECT count(*) FROM pg_temp.refused").fetchone()
     values = {"source": batch.source_id, "org": batch.org_id, "object": batch.object, "read_at": batch.read_at}
+    values["layout"] = batch.layout.fingerprint
     table = batch.layout.table
     words = {"table": table.identifier, "same": table.same(sql.Identifier("b", "record_id"))}
     connection.execute(sql.SQL(_KEEP).format(**words), values)
     connection.execute(sql.SQL(_BURY).format(**words), values)
     connection.execute("DROP TABLE pg_temp.refused")
     return int(found[0]) if found else 0
+
+
+def worth_another_try(session: Session, source_id: int, sobject: str, layout: Layout) -> list[str]:
+    """Return the ids of an object's rows that were set aside when they were read otherwise than by this layout."""
+    statement = """
+        SELECT record_id FROM quarantine
+        WHERE source_id = %s AND object = %s AND layout IS DISTINCT FROM %s ORDER BY record_id
+    """
+    found = driver(session).execute(statement, (source_id, sobject, layout.fingerprint))
+    return [row[0] for row in found]
 
 
 _REFUSED = """
@@ -161,8 +172,9 @@ _BURY = """
     INSERT INTO touched (handle) SELECT handle FROM buried
 """
 _KEEP = """
-    INSERT INTO quarantine (source_id, object, record_id, version_at, reason, seen_at)
-    SELECT DISTINCT ON (b.record_id) %(source)s, %(object)s, b.record_id, b.version_at, b.reason, %(read_at)s
+    INSERT INTO quarantine (source_id, object, record_id, version_at, layout, reason, seen_at)
+    SELECT DISTINCT ON (b.record_id)
+           %(source)s, %(object)s, b.record_id, b.version_at, %(layout)s, b.reason, %(read_at)s
     FROM pg_temp.refused AS b
     LEFT JOIN {table} AS r ON {same}
     WHERE r.version_at IS NULL OR (r.version_at > r.read_at AND r.read_at <= %(read_at)s)
@@ -171,5 +183,6 @@ _KEEP = """
                                THEN b.version_at::timestamptz END
     ORDER BY b.record_id, b.version_at DESC NULLS LAST
     ON CONFLICT (source_id, object, record_id) DO UPDATE
-        SET reason = excluded.reason, version_at = excluded.version_at, seen_at = excluded.seen_at
+        SET reason = excluded.reason, version_at = excluded.version_at, layout = excluded.layout,
+            seen_at = excluded.seen_at
 """

@@ -1,5 +1,7 @@
 """What a batch of rows is: which column of the CSV means what, told without a word of Salesforce."""
 
+import hashlib
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -48,6 +50,12 @@ class Layout:
         missing = (REQUIRED_TO_FILL if self.partial else self.table.required) - set(self.fixed)
         if missing:
             raise ValueError(f"a layout needs columns for {sorted(missing)}")
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells this layout from another that may find other rows bad: its columns, and what they are read as."""
+        fields = sorted((field.name, field.type, column) for field, column in self.fields.items())
+        return hashlib.sha256(json.dumps([self.columns, sorted(self.fixed.items()), fields]).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ import structlog
 
 from cdp import sweeps
 from cdp.db import transaction
-from cdp.models import Run
 from connector import runs
 from connector.cursors import Window
 from connector.fetching import fetch, mark_absent
@@ -53,7 +52,6 @@ def _force_resync(work: Work, name: str, reason: str) -> str:
     """Say in the run why everything is read again, and ask for the sweep that finds what was deleted meanwhile."""
     log.warning("resync_forced", object=name, reason=reason)
     with transaction(work.runtime.database_url) as database:
-        run = database.get_one(Run, work.lease.run_id)
-        run.note = f"{run.note or ''} {reason} Everything is read again and compared.".strip()
+        work.remark(database, f"{reason} Everything is read again and compared.")
     runs.request(work.runtime.database_url, work.lease.source_id, "sweep")
     return reason

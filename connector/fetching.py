@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from cdp import sweeps
+from cdp import quarantine, sweeps
 from cdp.db import transaction
 from cdp.records import Outcome
 from connector import soql, transform
@@ -20,9 +20,19 @@ ID_BYTES = 30  # an id in quotes with its comma, as the URI encodes them
 def fetch(work: Work, plan: Plan, record_ids: Sequence[str]) -> set[str]:
     """Read records by id, live or in the recycle bin, store them, and return the ids that Salesforce still knows."""
     known: set[str] = set()
-    for chunk in _chunks(plan, sorted(record_ids)):
+    asked = sorted(filter(soql.RECORD_ID.fullmatch, record_ids))  # what bad rows say is their id need not be one
+    for chunk in _chunks(plan, asked):
         known |= _fetch_chunk(work, plan, chunk)
     return known
+
+
+def try_refused_again(work: Work, plan: Plan) -> None:
+    """Read rows in quarantine again that were set aside under another mapping, or when their fields had other types."""
+    with transaction(work.runtime.database_url) as database:
+        refused = quarantine.worth_another_try(database, work.source.key, plan.sobject.name, plan.layout)
+    if refused:
+        began = work.client.observed.server_time
+        mark_absent(work, plan, set(refused) - fetch(work, plan, refused), began)
 
 
 def _chunks(plan: Plan, record_ids: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -28,6 +28,7 @@ from connector.errors import (
     SessionExpired,
     Transient,
 )
+from connector.fetching import try_refused_again
 from connector.objects import OBJECTS, SalesforceObject
 from connector.pages import Checkpoint, Page, Reading, begin, pages
 from connector.transform import Plan
@@ -123,6 +124,7 @@ def _begin(work: Work, sobject: SalesforceObject) -> Begun | None:
     checkpoint = _usable(cursor.checkpoint, plan)
     window = _resumed_window(checkpoint) if checkpoint else _next_window(work, cursor)
     gap = deletions.settle(work, plan, window, cursor.closed_to)
+    try_refused_again(work, plan)
     everything = drift.reread or selection.pending or work.lease.kind == "resync"
     if gap or (not checkpoint and everything):
         checkpoint, window = None, Window(None, window.hi)

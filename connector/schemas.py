@@ -21,10 +21,11 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Drift:
-    """Mapped fields that must not be read now (`frozen`), and whether others changed so that all is read again."""
+    """Mapped fields not to be read now (`frozen`), whether others changed so that all is read again, and new fields."""
 
     frozen: frozenset[str]
     reread: bool
+    added: tuple[str, ...] = ()
 
 
 def note(session: Session, source: Source, sobject: SalesforceObject, types: FieldTypes, now: datetime) -> Drift:
@@ -49,14 +50,15 @@ def note(session: Session, source: Source, sobject: SalesforceObject, types: Fie
     asked = mapping.keys() | {rule["field"] for rule in _rules(source, sobject).values()}
     retyped = {name for name in asked if name in before and types.get(name, before[name]) != before[name]}
     stored.reread = stored.reread or bool((back | retyped) - missing - unfit - unanswered.keys())
+    added = tuple(sorted(name for name in types.keys() - before.keys() - asked if before and "." not in name))
     if before and before != dict(types):
-        added, gone = sorted(types.keys() - before.keys()), sorted(before.keys() - types.keys())
+        gone = sorted(before.keys() - types.keys())
         log.info("schema_changed", object=sobject.name, added=added, gone=gone, retyped=sorted(retyped))
     if before != dict(types):
         stored.fields, stored.seen_at = dict(types), now
         stored.fingerprint = hashlib.sha256(json.dumps(sorted(types.items())).encode()).hexdigest()
     session.add(stored)
-    return Drift(frozenset(unfit), stored.reread)
+    return Drift(frozenset(unfit), stored.reread, added)
 
 
 def note_read(session: Session, source_id: int, sobject: str) -> None:

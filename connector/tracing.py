@@ -1,11 +1,17 @@
 """The fate of one Salesforce record in one answer: which person it is part of, or why of none."""
 
+import json
 from typing import Any
 
 from sqlmodel import Session
 
 from cdp import queries
-from connector.errors import BadInput
+from cdp.db import transaction
+from connector import choosing, filters, soql, sources, transform
+from connector.errors import BadInput, ConnectorError
+from connector.filters import Node
+from connector.paths import Describes
+from connector.runtime import Runtime
 from connector.soql import RECORD_ID
 
 CHECK_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
@@ -43,6 +49,40 @@ def trace(session: Session, text: str, max_records_per_key: int) -> list[dict[st
     if not found:
         return [{"record_id": record_id, "state": "unknown", "fate": _unknown(session, record_id)}]
     return [{**row, "fate": _fate(row, max_records_per_key) + _newest(row)} for row in found]
+
+
+def left_out_by(runtime: Runtime, answer: dict[str, Any]) -> str:
+    """Say which part of the filter keeps a `filtered` record out, as Salesforce has it now."""
+    name, sobject, record_id = answer["source"], answer["object"], answer["record_id"]
+    with transaction(runtime.database_url) as database:
+        source = sources.find(database, name)
+        tree = choosing.current(database, source.key)
+    if tree is None:
+        return "The filter that kept it out is gone: the next poll lets it in."
+    if filters.settled(tree, sobject) is False:
+        return f"The filter of '{name}' lets no {sobject} in."
+    try:
+        part = _failing(runtime, source.key, tree, sobject, record_id)
+    except ConnectorError as error:
+        return f"It does not match the filter of '{name}'; by which part cannot be asked now: {error}"
+    if part is None:
+        return f"As it is in Salesforce now, it matches the filter of '{name}': the next poll or sweep lets it in."
+    return f"It does not match this part of the filter of '{name}': {json.dumps(filters.dump(part))}."
+
+
+def _failing(runtime: Runtime, source_id: int, tree: Node, sobject: str, record_id: str) -> Node | None:
+    client = sources.open_org(runtime, source_id)
+    fields = filters.fields_used(tree, sobject)
+    columns = Describes(client.describe).resolve(sobject, fields)
+    found = client.query(soql.select(sobject, ("Id", *fields), soql.among([record_id]))).records
+    if not found:
+        raise ConnectorError("Salesforce does not show the record any more.")
+    now, row = client.observed.server_time, transform.texts(fields, found[0])
+
+    def holds(part: Node) -> bool:
+        return filters.evaluate(part, sobject, columns, row, now)
+
+    return None if holds(tree) else filters.failing(tree, holds)
 
 
 def _newest(row: dict[str, Any]) -> str:

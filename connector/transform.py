@@ -154,6 +154,11 @@ def csv_rows(fields: Iterable[str], records: Iterable[Mapping[str, Any]]) -> byt
     return b"".join(csv_row(text(_follow(record, path)) for path in paths) for record in records)
 
 
+def texts(fields: Iterable[str], record: Mapping[str, Any]) -> dict[str, str]:
+    """Return field → text of a REST record, as its CSV has it; fields may be paths."""
+    return {field: text(_follow(record, field.split("."))) for field in fields}
+
+
 def _follow(record: Mapping[str, Any], path: list[str]) -> object:
     value: Any = record
     for step in path:

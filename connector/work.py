@@ -25,6 +25,7 @@ from connector.runtime import Runtime
 from connector.schemas import Drift
 from connector.transform import Plan
 
+MOST_NAMED = 10
 QUOTA_PAUSE = timedelta(minutes=15)
 
 
@@ -64,6 +65,7 @@ class Work:
         admission = filters.admission(selection.tree, sobject.name, columns, now, selection.past(overlap))
         with transaction(self.runtime.database_url) as database:
             drift = schemas.note(database, self.source, sobject, types, now)
+            self._offer(database, sobject, drift)
             readable = {name: target for name, target in mapping.items() if name not in drift.frozen}
             formulas = frozenset(path for path, column in columns.items() if column.calculated)
             plan = transform.plan(
@@ -71,6 +73,17 @@ class Work:
             )
             fields.register(database, sorted(plan.layout.fields))
         return replace(plan, filter=selection.version, cursor=self.source.cursor_field), drift
+
+    def remark(self, database: Session, words: str) -> None:
+        """Say something that whoever looks at the run should know, once."""
+        run = database.get_one(Run, self.lease.run_id)
+        if words not in (run.note or ""):
+            run.note = f"{run.note or ''} {words}".strip()
+
+    def _offer(self, database: Session, sobject: SalesforceObject, drift: Drift) -> None:
+        if drift.added:
+            named = ", ".join(drift.added[:MOST_NAMED]) + (", …" if len(drift.added) > MOST_NAMED else "")
+            self.remark(database, f"{sobject.name} has new fields ({named}): map those you want with `connector map`.")
 
     def guard_quota(self) -> None:
         """Stop before the configured share of the org's daily calls is exceeded; raises WaitingForQuota."""

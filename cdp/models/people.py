@@ -95,11 +95,15 @@ class PeopleState(SQLModel, table=True):
 
 
 class Quarantine(SQLModel, table=True):
-    """A row that could not be stored: which, and why; no value of it is kept."""
+    """A row that could not be stored: which, and why; no value of it is kept.
+
+    `layout` is the fingerprint of how it was read: under another one it may be good.
+    """
 
     source_id: int = Field(sa_column=source_key(primary_key=True))
     object: str = Field(primary_key=True)
     record_id: str = Field(primary_key=True)
     version_at: str | None = None
+    layout: str | None = None
     reason: str
     seen_at: datetime = stamp()

@@ -183,6 +183,9 @@ def trace(
     runtime = Runtime()
     with transaction(runtime.database_url) as session:
         found = tracing.trace(session, record_id, runtime.settings.max_records_per_key)
+    for answer in found:
+        if answer["state"] == "filtered":
+            answer["fate"] = tracing.left_out_by(runtime, answer)
     if json:
         print_lines(found)
         return

@@ -10,7 +10,7 @@ from connector.filters import in_python, to_soql, to_sql
 from connector.filters.admission import EVERYTHING, Admission, Past, admission
 from connector.filters.checks import check
 from connector.filters.logic import Columns, reduce, settled
-from connector.filters.tree import Node, dump, fields_used, parse, read
+from connector.filters.tree import Node, dump, failing, fields_used, parse, read
 
 __all__ = [
     "EVERYTHING",
@@ -23,6 +23,7 @@ __all__ = [
     "compiled",
     "dump",
     "evaluate",
+    "failing",
     "fields_used",
     "in_words",
     "parse",

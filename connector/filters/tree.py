@@ -1,7 +1,7 @@
 """The condition tree as an admin writes it: pydantic models, and a sentence for everything that is wrong with one."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from enum import StrEnum
 from typing import Annotated, Any, NoReturn, TypeAlias
@@ -160,6 +160,13 @@ def _dumped_value(condition: Condition) -> dict[str, Any]:
         return {}
     several = condition.op in WITH_LIST | WITH_EITHER
     return {"value": list(condition.values) if several else condition.values[0]}
+
+
+def failing(tree: Node, holds: Callable[[Node], bool]) -> Node:
+    """Return the part that keeps out what the tree does not let in; `holds` tells whether a part is true of it."""
+    if isinstance(tree, All):
+        return failing(next(part for part in tree.all if not holds(part)), holds)
+    return tree
 
 
 def conditions(tree: Node | None) -> Iterator[Condition]:

@@ -167,3 +167,30 @@ def bring_up_to_date(site: Site, kind: str) -> None:
     site.sync()
     if kind != "poll":
         site.execute(runs.request(site.url, site.source().key, kind))
+
+
+def fate(site: Site, command: Command, record_id: str) -> str:
+    return str(json.loads(command(site, "trace", record_id, "--json"))["fate"])
+
+
+def test_a_trace_names_the_part_of_the_filter_that_keeps_a_record_out(peopled: Site, command: Command) -> None:
+    org = peopled.orgs["acme"]
+    tree = {"any": [{"all": [GOLD, BANKING]}, SILVER]}
+    command(peopled, "filter", "set", "acme", document={"all": [{"any": [GOLD, SILVER]}, BANKING]})
+    peopled.sync()
+    contact, lead = min(tiers(peopled, None)), min(peopled.states("Lead"))
+    assert fate(peopled, command, lead) == "The filter of 'acme' lets no Lead in."
+    words = "It does not match this part of the filter of 'acme': "
+    assert fate(peopled, command, contact) == f"{words}{json.dumps({'any': [GOLD, SILVER]})}."
+    gold = min(tiers(peopled, "gold"))
+    org.update("Contact", gold, {"AccountId": None})
+    peopled.sync()
+    assert fate(peopled, command, gold) == f"{words}{json.dumps(BANKING)}."
+    command(peopled, "filter", "set", "acme", document=tree)
+    assert fate(peopled, command, gold) == f"{words}{json.dumps(tree)}."
+    org.update("Contact", gold, {"Tier__c": "silver"})
+    assert "the next poll or sweep lets it in" in fate(peopled, command, gold)
+    peopled.fault("error", "/query", times=None, status=403, code="API_DISABLED_FOR_ORG", message="API is not enabled")
+    assert "API is not enabled" in fate(peopled, command, gold)
+    command(peopled, "filter", "set", "acme", document={})
+    assert "is gone: the next poll lets it in" in fate(peopled, command, gold)

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.faults.life import Life
-from tests.faults.scene import NONE, Scene
+from tests.faults.scene import HOUR, NONE, Scene
 
 
 @pytest.mark.parametrize("bad", ["a\x00b", "a \ud800 b"])
@@ -51,5 +51,51 @@ def test_the_sweep_tries_quarantined_rows_again(scene: Scene, life: Life) -> Non
     scene.later(3600)
     scene.quiet()
     scene.attempt("sweep")
+    assert scene.query("SELECT FROM quarantine") == []
+    assert scene.differences() == NONE
+
+
+def unmap(scene: Scene, sobject: str, field: str) -> None:
+    mapping = scene.source().mapping
+    del mapping[sobject][field]
+    scene.change(mapping=mapping)
+
+
+def with_bad_date(scene: Scene, life: Life) -> str:
+    """A Lead that is in quarantine for its birthday, and so long unchanged that no poll sees it."""
+    lead = life.live("Lead")[0]
+    scene.map("Lead", Birthday__c="birthday")
+    scene.org.corrupt("Lead", lead, "Birthday__c", "31 February")
+    scene.poll()
+    assert [row["record_id"] for row in scene.query("SELECT record_id FROM quarantine")] == [lead]
+    scene.later(HOUR)
+    return lead
+
+
+def test_a_bad_row_is_tried_again_when_its_bad_field_is_no_longer_mapped(scene: Scene, life: Life) -> None:
+    with_bad_date(scene, life)
+    unmap(scene, "Lead", "Birthday__c")
+    assert scene.poll()["state"] == "succeeded"
+    assert scene.query("SELECT FROM quarantine") == []
+    assert scene.differences() == NONE
+
+
+def test_a_bad_row_is_tried_once_for_each_change_of_the_mapping(scene: Scene, life: Life) -> None:
+    with_bad_date(scene, life)
+    scene.map("Lead", Rating="rating")
+    assert scene.poll()["state"] == "incomplete"
+    scene.server.requests.clear()
+    assert scene.poll()["state"] == "succeeded"
+    assert not [entry for entry in scene.server.requests.of("acme") if "Id IN" in entry.query]
+
+
+@pytest.mark.usefixtures("life")
+def test_a_row_without_a_readable_id_holds_up_no_sweep(scene: Scene) -> None:
+    scene.query(
+        "INSERT INTO quarantine (source_id, object, record_id, reason, seen_at)"
+        " VALUES (%(source)s, 'Lead', 'unknown', 'Id has no value', now()) RETURNING record_id",
+        source=scene.source().id,
+    )
+    assert scene.attempt("sweep")["state"] == "succeeded"
     assert scene.query("SELECT FROM quarantine") == []
     assert scene.differences() == NONE

@@ -1,10 +1,12 @@
 """Deletions that no page shows, long outages, and what comes back."""
 
+from datetime import timedelta
 from unittest import mock
 
 import pytest
 
 from connector import deletions
+from connector.client import Deleted, OrgClient
 from tests.faults.life import Life
 from tests.faults.scene import DAY, HOUR, MINUTE, NONE, Scene
 
@@ -80,4 +82,17 @@ def test_a_crash_before_the_delete_log_is_settled_loses_no_purge(scene: Scene, l
     with mock.patch.object(deletions, "fetch", side_effect=Crash), pytest.raises(Crash):
         scene.poll(0)
     scene.quiet()
+    assert scene.differences() == NONE
+
+
+def test_a_delete_log_that_reaches_back_too_little_forces_a_resync_and_says_so(scene: Scene, life: Life) -> None:
+    contact = life.live("Contact")[0]
+    scene.org.purge("Contact", contact, logged=False)
+    full = Deleted((), scene.org.clock.now() + timedelta(seconds=1))
+    with mock.patch.object(OrgClient, "deleted", return_value=full):
+        run = scene.poll()
+    assert "The delete log of Contact reaches back only to" in run["note"]
+    assert run["read"] == sum(len(scene.org.snapshot(one)) for one in ("Lead", "Contact"))
+    assert [swept["kind"] for swept in scene.run_queued()] == ["sweep"]
+    assert scene.record(contact)["state"] == "gone"
     assert scene.differences() == NONE

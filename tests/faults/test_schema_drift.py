@@ -56,8 +56,16 @@ def test_a_new_field_is_read_for_what_changes_from_then_on(scene: Scene, life: L
     scene.map("Lead", New__c="newest")
     lead = one(life, "Lead")
     scene.org.update("Lead", lead, {"LastName": "Edited"})
-    scene.poll()
+    assert scene.poll()["note"] is None
     assert scene.record(lead)["f_newest"] == "new"
+
+
+def test_a_new_field_is_offered_once(scene: Scene, life: Life) -> None:
+    scene.org.add_field("Lead", make_field("New__c", "string", length=80))
+    life.go_on(3)
+    assert scene.poll()["note"] == "Lead has new fields (New__c): map those you want with `connector map`."
+    assert scene.poll()["note"] is None
+    assert scene.findings() == set()
 
 
 def test_a_retyped_field_that_still_fits_is_read_again(scene: Scene, life: Life) -> None:
