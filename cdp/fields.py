@@ -65,6 +65,9 @@ class Field:
         return f"f_{self.name}"
 
 
+SEARCHED = frozenset({"first_name", "last_name"})  # people are found by how these begin
+
+
 @dataclass(frozen=True)
 class Rules:
     """Whose value wins: the person fields with their rules, and the sources that `source_priority` puts first, by id.
@@ -113,5 +116,11 @@ def _add_columns(connection: Connection, field: Field) -> None:
         connection.execute(
             sql.SQL("ALTER TABLE {} ADD COLUMN {} {}").format(
                 sql.Identifier(table), sql.Identifier(column), sql.SQL(TYPES[field.type])
+            )
+        )
+    if field.name in SEARCHED:
+        connection.execute(
+            sql.SQL("CREATE INDEX {} ON person (lower({}) text_pattern_ops)").format(
+                sql.Identifier(f"ix_person_{field.name}"), sql.Identifier(field.name)
             )
         )

@@ -42,7 +42,7 @@ def _state(source: Source) -> Iterator[Finding]:
 
 
 def _stored(runtime: Runtime, database: Session, source: Source, row: queries.Row) -> Iterator[Finding]:
-    objects = [one for one in queries.objects(database) if one["source_id"] == source.key]
+    objects = queries.objects(database, source.key)
     for open_finding in database.exec(select(OpenFinding).where(OpenFinding.source_id == source.key)):
         yield Finding(open_finding.code, "warning", open_finding.message, open_finding.remedy)
     yield from _freshness(runtime, source, objects)

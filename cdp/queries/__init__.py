@@ -6,6 +6,7 @@ from cdp.queries.glance import calls_by_kind, days, glance, quarantined
 from cdp.queries.judged import decisions, dossier, events
 from cdp.queries.persons import people, person, resolve_person, why, widest_person
 from cdp.queries.reasons import blocked_keys, bonds, find_records, named, standings, why_not
+from cdp.queries.search import search_people
 from cdp.queries.stored import records, stamped_after, trace
 from cdp.queries.stream import Row
 
@@ -34,6 +35,7 @@ __all__ = [
     "resolve_person",
     "run",
     "runs",
+    "search_people",
     "sources",
     "stamped_after",
     "standings",

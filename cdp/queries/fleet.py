@@ -29,8 +29,8 @@ def sources(session: Session) -> list[Row]:
     )
 
 
-def objects(session: Session) -> list[Row]:
-    """Each object of each source: live records, how far it is read, rows in quarantine, whether windows have gaps."""
+def objects(session: Session, source_id: int | None = None) -> list[Row]:
+    """Each object of each source, or one: live records, how far it is read, rows in quarantine, gaps in windows."""
     return rows(
         driver(session),
         """
@@ -42,8 +42,10 @@ def objects(session: Session) -> list[Row]:
                coalesce((SELECT bool_and(w.lo IS NULL OR w.lo <= w.before) FROM (
                    SELECT lo, lag(hi) OVER (ORDER BY id) AS before FROM read_window
                    WHERE source_id = c.source_id AND object = c.object) AS w), true) AS windows_contiguous
-        FROM cursor AS c ORDER BY c.source_id, c.object
+        FROM cursor AS c WHERE %(source)s::integer IS NULL OR c.source_id = %(source)s
+        ORDER BY c.source_id, c.object
         """,
+        {"source": source_id},
     )
 
 

@@ -34,7 +34,7 @@ def resolve_person(session: Session, wanted: str) -> list[UUID]:
     any other that is not live to the people in which its companions are. An email that merges nobody, say an invalid
     one, leads to everybody who says it.
     """
-    found = _led_to(session, wanted) or _saying(session, wanted)
+    found = led_to(session, wanted) or _saying(session, wanted)
     return [row["person_id"] for row in found]
 
 
@@ -51,7 +51,8 @@ def _saying(session: Session, wanted: str) -> list[Row]:
     )
 
 
-def _led_to(session: Session, wanted: str) -> list[Row]:
+def led_to(session: Session, wanted: str) -> list[Row]:
+    """The people that a valid email, a person id or a record's id leads to, by index."""
     return rows(
         driver(session),
         """

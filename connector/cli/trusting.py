@@ -1,18 +1,18 @@
 """Commands for trusting what people are: the proof, the rules, decisions, erasure, and the feed of changes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated
 from uuid import UUID
 
 import typer
 from sqlmodel import Session
 
-from cdp import decisions, erasure, people, queries, rules, verification
+from cdp import erasure, people, queries, rules, verification
 from cdp.db import transaction
-from cdp.errors import EventsForgotten, NotDecidable
+from cdp.errors import EventsForgotten
 from cdp.fields import Rules
 from cdp.fields import rules as rules_in_force
-from connector import sources, tracing
+from connector import deciding, sources, tracing
 from connector.cli.app import Json, app, source
 from connector.cli.output import console, is_interactive, print_json, print_lines, show, table
 from connector.errors import BadInput, Refused
@@ -123,34 +123,30 @@ def _show_preview(found: rules.Preview, *, json: bool) -> None:
 @people_.command("split")
 def split_(records: Records, reason: Reason, json: Json = False) -> None:
     """Part these records from their person: they, and nobody else, are a person of their own."""
-    _decide(records, lambda session, handles: decisions.split(session, handles, reason), json=json)
+    runtime = Runtime()
+    _tell(runtime, deciding.split(runtime, _handles(runtime, records), reason), json=json)
 
 
 @people_.command("join")
 def join_(records: Records, reason: Reason, json: Json = False) -> None:
     """Make one person of these records, whatever their emails."""
-    _decide(records, lambda session, handles: decisions.join(session, handles, reason), json=json)
+    runtime = Runtime()
+    _tell(runtime, deciding.join(runtime, _handles(runtime, records), reason), json=json)
 
 
 @people_.command("undo")
 def undo_(decision: Annotated[int, typer.Argument(help="Its number.", metavar="ID")], json: Json = False) -> None:
     """Take a decision back; people are then as if it had never been."""
-
-    def take_back(session: Session, _handles: Sequence[UUID]) -> int:
-        decisions.undo(session, decision)
-        return decision
-
-    _decide([], take_back, json=json)
-
-
-def _decide(records: Sequence[str], take: Callable[[Session, Sequence[UUID]], int], *, json: bool) -> None:
     runtime = Runtime()
-    try:
-        with transaction(runtime.database_url) as session:
-            number = take(session, [_record(session, one) for one in records])
-    except NotDecidable as error:
-        raise Refused(str(error)) from None
-    people.resolve(runtime.database_url, runtime.identity)
+    _tell(runtime, deciding.undo(runtime, decision), json=json)
+
+
+def _handles(runtime: Runtime, records: Sequence[str]) -> list[UUID]:
+    with transaction(runtime.database_url) as session:
+        return [_record(session, one) for one in records]
+
+
+def _tell(runtime: Runtime, number: int, *, json: bool) -> None:
     with transaction(runtime.database_url) as session:
         made = next(one for one in queries.decisions(session) if one["decision_id"] == number)
     if json:

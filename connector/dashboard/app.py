@@ -1,6 +1,7 @@
 """The web application: its routes behind one guard, its headers, and its errors in words."""
 
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from fastapi import Depends, FastAPI, Request
@@ -12,7 +13,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import Response
 
 from cdp.errors import CdpError, DatabaseUnavailable, NotDecidable, NotMigrated
-from connector.dashboard import login, overview, trail
+from connector.dashboard import login, overview, source, trail
 from connector.dashboard.access import READING, Denied, Visitor, guard, to_login
 from connector.dashboard.figures import Counter
 from connector.dashboard.pages import HERE, is_part, render
@@ -56,7 +57,7 @@ def create_app(runtime: Runtime) -> FastAPI:
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=_hosts(runtime), www_redirect=False)
     app.mount("/static/htmx", StaticFiles(packages=[("js_lib_htmx", "static/htmx")]), name="htmx")
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
-    for router in (login.router, overview.router, trail.router):
+    for router in (login.router, overview.router, source.router, trail.router):
         app.include_router(router)
     app.add_api_route("/healthz", _alive, response_class=PlainTextResponse, include_in_schema=False)
     for kind in (Denied, ConnectorError, CdpError, RequestValidationError, HTTPException):
@@ -112,6 +113,7 @@ def _said(error: Exception) -> tuple[int, str]:
         return 422, f"{'.'.join(map(str, first['loc'][1:]))}: {first['msg']}."
     if isinstance(error, HTTPException):
         known = {404: "There is no such page.", 405: "This page cannot be used that way."}
-        return error.status_code, known.get(error.status_code, str(error.detail))
+        is_plain = error.detail == HTTPStatus(error.status_code).phrase
+        return error.status_code, known.get(error.status_code, error.detail) if is_plain else error.detail
     status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), 502)
     return status, str(error)

@@ -1,0 +1,42 @@
+"""Decisions about people as a whole: taken or taken back, and people brought up to date."""
+
+from collections.abc import Callable, Sequence
+from uuid import UUID
+
+from sqlmodel import Session
+
+from cdp import decisions, people
+from cdp.db import transaction
+from cdp.errors import NotDecidable
+from connector.errors import Refused
+from connector.runtime import Runtime
+
+
+def split(runtime: Runtime, handles: Sequence[UUID], reason: str) -> int:
+    """Part records from their person and return the decision's number; raises Refused when that cannot be."""
+    return _settle(runtime, lambda session: decisions.split(session, handles, reason))
+
+
+def join(runtime: Runtime, handles: Sequence[UUID], reason: str) -> int:
+    """Make one person of records and return the decision's number; raises Refused when that cannot be."""
+    return _settle(runtime, lambda session: decisions.join(session, handles, reason))
+
+
+def undo(runtime: Runtime, number: int) -> int:
+    """Take a decision back; raises Refused when it is not in force."""
+
+    def take_back(session: Session) -> int:
+        decisions.undo(session, number)
+        return number
+
+    return _settle(runtime, take_back)
+
+
+def _settle(runtime: Runtime, take: Callable[[Session], int]) -> int:
+    try:
+        with transaction(runtime.database_url) as session:
+            number = take(session)
+    except NotDecidable as error:
+        raise Refused(str(error)) from None
+    people.resolve(runtime.database_url, runtime.identity)
+    return number
