@@ -74,7 +74,8 @@ def led_to(session: Session, wanted: str) -> list[Row]:
             ) AS next
         )
         SELECT m.person_id FROM membership AS m WHERE m.email_key = email_key(%(wanted)s)
-        UNION SELECT m.person_id FROM lead JOIN membership AS m USING (handle)
+        UNION SELECT held.person_id FROM lead CROSS JOIN LATERAL (
+            SELECT m.person_id FROM membership AS m WHERE m.handle = lead.handle OFFSET 0) AS held
         ORDER BY person_id
         """,
         {"wanted": wanted, "uuid": as_uuid(wanted), "record_id": wanted.rsplit("_", 1)[-1]},
