@@ -12,6 +12,7 @@ from cdp.records import Layout
 
 BRAKE_ROWS = 50
 BRAKE_SHARE = 0.02
+READ_AGAIN, ABSENT, GONE = "read again", "absent", "marked as gone"
 
 
 @dataclass(frozen=True)
@@ -136,16 +137,54 @@ def mark_gone(session: Session, source_id: int, sobject: str, record_ids: Sequen
     )
 
 
-def keep_healed(session: Session, run_id: int, sobject: str, healed: Iterable[tuple[str, str, str]]) -> None:
-    """Note what was healed, as (record id, difference, outcome)."""
+def keep_looked(
+    session: Session,
+    run_id: int,
+    sobject: str,
+    healed: Iterable[tuple[str, str]],
+    absent: Iterable[tuple[str, str]],
+) -> None:
+    """Note what a second look at records found, as (record id, difference): what was read again, and what is absent."""
+    looked = [(*one, READ_AGAIN) for one in healed] + [(*one, ABSENT) for one in absent]
     with driver(session).cursor() as cursor:
         cursor.executemany(
             """
             INSERT INTO sweep_healed (run_id, object, record_id, difference, outcome) VALUES (%s, %s, %s, %s, %s)
             ON CONFLICT (run_id, object, record_id) DO UPDATE SET outcome = excluded.outcome
             """,
-            [(run_id, sobject, *item) for item in healed],
+            [(run_id, sobject, *item) for item in looked],
         )
+
+
+def absent(session: Session, run_id: int, sobject: str) -> dict[str, str]:
+    """Return what this sweep has looked for in vain and not settled yet, record id → difference."""
+    found = rows(
+        driver(session),
+        "SELECT record_id, difference FROM sweep_healed WHERE run_id = %(run)s AND object = %(object)s"
+        " AND outcome = %(absent)s",
+        {"run": run_id, "object": sobject, "absent": ABSENT},
+    )
+    return {row["record_id"]: row["difference"] for row in found}
+
+
+def settle_absent(session: Session, run_id: int, sobject: str) -> int:
+    """Note that what was absent has been marked as gone; return how many differences this sweep has healed."""
+    connection = driver(session)
+    connection.execute(
+        "UPDATE sweep_healed SET outcome = %s WHERE run_id = %s AND object = %s AND outcome = %s",
+        (GONE, run_id, sobject, ABSENT),
+    )
+    counted = connection.execute(
+        "SELECT count(*) FROM sweep_healed WHERE run_id = %s AND object = %s", (run_id, sobject)
+    ).fetchone()
+    return int(counted[0]) if counted else 0
+
+
+def forget_absent(session: Session, run_id: int, sobject: str) -> None:
+    """Forget what was looked for in vain: it is not to be marked."""
+    driver(session).execute(
+        "DELETE FROM sweep_healed WHERE run_id = %s AND object = %s AND outcome = %s", (run_id, sobject, ABSENT)
+    )
 
 
 def forget_seen(session: Session, run_id: int) -> None:

@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from cdp.db import transaction
-from cdp.models import Run, Source
+from cdp.models import Source
 from cdp.records import Layout
 from connector import filters
 from connector.client import OrgClient
 from connector.cursors import Pass
 from connector.errors import BadInput, DailyLimitReached, SalesforceError, SessionExpired, Transient
 from connector.objects import PEOPLE
-from connector.pages import Checkpoint, Page, Reading, pages
+from connector.pages import Page, Reading, goes_on, pages
 from connector.transform import Plan
 from connector.work import Work
 
@@ -97,7 +96,7 @@ def backfill(work: Work) -> None:
 
 
 def _fill_object(work: Work, sobject: str, fields: Sequence[str]) -> None:
-    progress, selection = _progress(work, sobject), work.selection(PEOPLE[sobject])
+    progress, selection = work.progress(sobject), work.selection(PEOPLE[sobject])
     if progress.get("done") or filters.settled(selection.tree, sobject) is False:
         return
     whole, _drift = work.plan(PEOPLE[sobject], selection)
@@ -112,11 +111,11 @@ def _fill_object(work: Work, sobject: str, fields: Sequence[str]) -> None:
         bulk_page=FILL_PAGE,
         ahead=False,
     )
-    announced = "page" in progress
+    announced = goes_on(progress.get("page"))
     for page in pages(reading, progress.get("page")):
         work.guard_quota()
         _store_page(work, plan, page, expected=None if announced else page.expected)
-        announced = True
+        announced = announced or page.expected is not None
 
 
 def _narrowed(plan: Plan, fields: Sequence[str]) -> Plan:
@@ -131,14 +130,10 @@ def _narrowed(plan: Plan, fields: Sequence[str]) -> Plan:
 
 
 def _store_page(work: Work, plan: Plan, page: Page, *, expected: int | None) -> None:
-    with transaction(work.runtime.database_url) as database:
+    with work.page() as database:
         outcome = work.store(database, plan, page.chunks, page.read_at, expected)
         page.check(outcome.read)
-        run = database.get_one(Run, work.lease.run_id)
-        run.checkpoint = {
-            **(run.checkpoint or {}),
-            plan.sobject.name: {"page": page.checkpoint, "done": page.last},
-        }
+        work.keep_progress(database, plan.sobject.name, {"page": page.checkpoint, "done": page.last})
         if page.last:
             source = database.get_one(Source, work.source.key)
             source.mapping = _filled(source.mapping, plan)
@@ -152,9 +147,3 @@ def _filled(mapping: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
         for field, target in mapping[name].items()
     }
     return {**mapping, name: fields}
-
-
-def _progress(work: Work, sobject: str) -> Checkpoint:
-    with transaction(work.runtime.database_url) as database:
-        found: Checkpoint = (database.get_one(Run, work.lease.run_id).checkpoint or {}).get(sobject, {})
-    return found

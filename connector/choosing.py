@@ -14,6 +14,7 @@ from connector.errors import ObjectUnavailable, Refused
 from connector.filters import Node, Past
 from connector.objects import PEOPLE
 from connector.paths import Column, Describes
+from connector.runs import LEASE_SECONDS
 from connector.runtime import Runtime
 
 
@@ -65,7 +66,7 @@ _LOCK_OPEN_RUNS = "SELECT FROM run WHERE source_id = %s AND state IN ('queued', 
 def check_editable(database: Session, source: Source) -> None:
     """Raise Refused while a run of the source is at work, or in a state that allows no change."""
     states.check(source, "ask")
-    at_work = rows(driver(database), _AT_WORK, {"source": source.key})
+    at_work = rows(driver(database), _AT_WORK, {"source": source.key, "between": LEASE_SECONDS})
     if at_work:
         run = at_work[0]
         raise Refused(
@@ -88,8 +89,12 @@ def choose_cursor(runtime: Runtime, name: str, field: str) -> Source:
     return source
 
 
+# A run between two of its slices is at work as well, for as long as a dead worker's lease would be.
 _AT_WORK = """
-    SELECT id, kind FROM run WHERE source_id = %(source)s AND state = 'running' AND lease_until > now() ORDER BY id
+    SELECT id, kind FROM run
+    WHERE source_id = %(source)s AND (state = 'running' AND lease_until > now() OR state = 'queued'
+          AND started_at IS NOT NULL AND queued_at > now() - make_interval(secs => %(between)s))
+    ORDER BY id
 """
 
 

@@ -7,9 +7,8 @@ import structlog
 
 from cdp import sweeps
 from cdp.db import transaction
-from connector import runs
+from connector import fetching, runs
 from connector.cursors import Window
-from connector.fetching import fetch, mark_absent
 from connector.transform import Plan
 from connector.work import Work
 
@@ -43,9 +42,7 @@ def settle(work: Work, plan: Plan, window: Window, last_look: datetime | None) -
 def _look_again(work: Work, plan: Plan, record_ids: Sequence[str]) -> None:
     with transaction(work.runtime.database_url) as database:
         doubtful = sweeps.stored_live(database, work.lease.source_id, plan.sobject.name, record_ids)
-    if doubtful:
-        began = work.client.observed.server_time
-        mark_absent(work, plan, set(doubtful) - fetch(work, plan, doubtful), began)
+    fetching.settle(work, plan, doubtful)
 
 
 def _force_resync(work: Work, name: str, reason: str) -> str:

@@ -17,22 +17,29 @@ NO_ID = frozenset({"INVALID_QUERY_FILTER_OPERATOR", "MALFORMED_ID"})  # one id a
 ID_BYTES = 30  # an id in quotes with its comma, as the URI encodes them
 
 
-def fetch(work: Work, plan: Plan, record_ids: Sequence[str]) -> set[str]:
-    """Read records by id, live or in the recycle bin, store them, and return the ids that Salesforce still knows."""
-    known: set[str] = set()
-    asked = sorted(filter(soql.RECORD_ID.fullmatch, record_ids))  # what bad rows say is their id need not be one
-    for chunk in _chunks(plan, asked):
-        known |= _fetch_chunk(work, plan, chunk)
-    return known
+def fetch(work: Work, plan: Plan, record_ids: Collection[str]) -> Iterator[tuple[Sequence[str], set[str]]]:
+    """Read records by id, live or in the recycle bin, and store them, as many at a time as one request takes.
+
+    Yields in the order of ids those that were looked for and, of these, the ones that Salesforce still knows.
+    """
+    for chunk in _chunks(plan, sorted(record_ids)):
+        asked = list(filter(soql.RECORD_ID.fullmatch, chunk))  # what bad rows say is their id need not be one
+        yield chunk, _fetch_chunk(work, plan, asked) if asked else set()
+
+
+def settle(work: Work, plan: Plan, record_ids: Collection[str]) -> None:
+    """Read records by id, and mark those as gone that Salesforce does not know; makes way for others in between."""
+    began = work.client.observed.server_time
+    for looked_for, known in fetch(work, plan, record_ids):
+        mark_absent(work, plan, set(looked_for) - known, began)
+        work.make_way()
 
 
 def try_refused_again(work: Work, plan: Plan) -> None:
     """Read rows in quarantine again that were set aside under another mapping, or when their fields had other types."""
     with transaction(work.runtime.database_url) as database:
         refused = quarantine.worth_another_try(database, work.source.key, plan.sobject.name, plan.layout)
-    if refused:
-        began = work.client.observed.server_time
-        mark_absent(work, plan, set(refused) - fetch(work, plan, refused), began)
+    settle(work, plan, refused)
 
 
 def _chunks(plan: Plan, record_ids: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -77,10 +77,10 @@ def begin_removal(runtime: Runtime, name: str) -> int:
 
 def remove(work: Work) -> None:
     """Carry out a removal: records in slices, then everything else of the source; may be interrupted at any point."""
-    url, source_id = work.runtime.database_url, work.lease.source_id
     while True:
-        with transaction(url) as database:
-            removed = removal.remove_slice(database, source_id)
+        with transaction(work.runtime.database_url) as database:
+            removed = removal.remove_slice(database, work.lease.source_id)
             work.lease.note(database, "all", removed)
         if not removed.deleted:
             break
+        work.make_way()

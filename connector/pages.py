@@ -25,10 +25,12 @@ from connector.errors import (
     SessionExpired,
     Transient,
 )
+from connector.slices import Pending, stopping
 
 BULK_PAGE = 50_000
 CHUNK = 1 << 18
-FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
+FIRST_WAIT, PATIENCE = 0.5, 10.0  # seconds; a job that takes longer is looked at again in another slice
+PENDING_PAUSE = 20.0
 Checkpoint = dict[str, Any]
 log = structlog.get_logger()
 
@@ -88,8 +90,16 @@ def begin(reading: Reading, rows: int | None = None) -> Checkpoint:
 def pages(reading: Reading, checkpoint: Checkpoint | None) -> Iterator[Page]:
     """Yield the pages of a pass, those after `checkpoint` if there is one."""
     start = checkpoint or begin(reading)
-    found = _resumed_job(reading, start) if "job" in start else _rest(reading, _after(start))
+    if "job" in start:
+        found = _resumed_job(reading, start) if checkpoint else _new_job(reading, start)
+    else:
+        found = _rest(reading, _after(start))
     return _ahead(found) if reading.ahead else found
+
+
+def goes_on(checkpoint: Checkpoint | None) -> bool:
+    """Tell whether a checkpoint is behind some rows, so that what is to come is not all there is."""
+    return bool(checkpoint and (checkpoint.get("stamp") or checkpoint.get("locator")))
 
 
 def _is_large(reading: Reading, rows: int | None) -> bool:
@@ -119,7 +129,7 @@ def _rest(reading: Reading, after: tuple[datetime, str] | None) -> Iterator[Page
     answer = _ask(reading, after)
     began = reading.client.observed.server_time
     if after is None and answer.total > reading.bulk_threshold and (job_id := _create_job(reading)):
-        yield from _resumed_job(reading, _job_start(job_id, began))
+        yield from _new_job(reading, _job_start(job_id, began))
         return
     expected = answer.total
     while True:
@@ -164,6 +174,12 @@ def _create_job(reading: Reading) -> str | None:
         return None
 
 
+def _new_job(reading: Reading, start: Checkpoint) -> Iterator[Page]:
+    """Yield a page without rows first, so that the job is in the checkpoint whatever happens while it is awaited."""
+    yield Page(tuple, datetime.fromisoformat(start["began"]), start, last=False, announced=None, expected=None)
+    yield from _resumed_job(reading, start)
+
+
 def _resumed_job(reading: Reading, checkpoint: Checkpoint) -> Iterator[Page]:
     """Go on at the stored locator; results live seven days, after which the pass starts anew."""
     try:
@@ -197,11 +213,17 @@ def _job_pages(reading: Reading, start: Checkpoint, expected: int | None) -> Ite
 
 
 def _await_job(client: OrgClient, job_id: str) -> int | None:
-    """Wait until the job is complete, asking ever more rarely; return how many rows it has."""
-    wait = FIRST_WAIT
+    """Wait a little until the job is complete, asking ever more rarely; return how many rows it has.
+
+    Raises:
+        Pending: it takes longer than is worth holding up others for.
+    """
+    wait, give_up_at = FIRST_WAIT, time.monotonic() + PATIENCE
     while (job := client.job(job_id))["state"] not in ("JobComplete", "Failed", "Aborted"):
+        if stopping() or time.monotonic() + wait > give_up_at:
+            raise Pending(PENDING_PAUSE)
         time.sleep(wait)
-        wait = min(wait * 2, LONGEST_WAIT)
+        wait *= 2
     if job["state"] != "JobComplete":
         words = job.get("errorMessage") or "no reason given"
         raise SalesforceError("BULK_JOB_" + job["state"].upper(), f"The bulk job ended as {job['state']}: {words}")

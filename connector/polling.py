@@ -9,7 +9,7 @@ from itertools import dropwhile, zip_longest
 from typing import Any, TypeVar
 
 import structlog
-from sqlmodel import Session, col, select
+from sqlmodel import Session
 
 from cdp import clearing
 from cdp.db import transaction
@@ -30,7 +30,7 @@ from connector.errors import (
 )
 from connector.fetching import try_refused_again
 from connector.objects import OBJECTS, SalesforceObject
-from connector.pages import Checkpoint, Page, Reading, begin, pages
+from connector.pages import Checkpoint, Page, Reading, begin, goes_on, pages
 from connector.transform import Plan
 from connector.work import Work
 
@@ -68,6 +68,8 @@ def poll(work: Work) -> None:
     failures: list[ConnectorError] = []
     begun: dict[str, Begun] = {}
     for sobject in OBJECTS.values():
+        if work.progress(sobject.name).get("done"):
+            continue
         with _others_go_on(failures):
             if found := _with_access(work, sobject, partial(_begin, work, sobject)):
                 begun[sobject.name] = found
@@ -109,7 +111,7 @@ def _with_access(work: Work, sobject: SalesforceObject, action: Callable[[], T])
 
 
 def _begin(work: Work, sobject: SalesforceObject) -> Begun | None:
-    """Decide what to read next; None when a resync has read the object already, or the filter lets none of it in.
+    """Decide what to read next; None when the filter lets none of the object in.
 
     An object that the filter leaves out costs no call: what is stored of it leaves the filter here.
     """
@@ -119,9 +121,7 @@ def _begin(work: Work, sobject: SalesforceObject) -> Begun | None:
         return None
     plan, drift = work.plan(sobject, selection)
     cursor = _cursor(work, sobject)
-    if work.lease.kind == "resync" and _closed_in_this_run(work, sobject):
-        return None
-    checkpoint = _usable(cursor.checkpoint, plan)
+    checkpoint = _usable(cursor.checkpoint, plan, work.lease.kind)
     window = _resumed_window(checkpoint) if checkpoint else _next_window(work, cursor)
     gap = deletions.settle(work, plan, window, cursor.closed_to)
     try_refused_again(work, plan)
@@ -141,6 +141,7 @@ def _leave_out(work: Work, sobject: SalesforceObject) -> None:
             work.lease.note(database, sobject.name, Outcome(written=left))
         if not left:
             return
+        work.make_way()
 
 
 def _first_checkpoint(work: Work, plan: Plan, window: Window) -> Checkpoint:
@@ -156,11 +157,12 @@ def _keep(work: Work, sobject: SalesforceObject, start: Checkpoint) -> None:
 
 def _read(work: Work, begun: Begun) -> None:
     """Read what was begun; a field that vanished meanwhile is found by a second describe."""
+    sobject = begun.plan.sobject
     try:
         _read_window(work, begun.plan, begun.window, begun.start)
     except FieldUnavailable as error:
-        log.info("described_again", object=begun.plan.sobject.name, error=str(error))
-        again = _begin(work, begun.plan.sobject)
+        log.info("described_again", object=sobject.name, error=str(error))
+        again = _begin(work, sobject)
         if again is not None:
             _read_window(work, again.plan, again.window, again.start)
 
@@ -168,14 +170,6 @@ def _read(work: Work, begun: Begun) -> None:
 def _note_hidden(work: Work, sobject: SalesforceObject, *, hidden: bool) -> None:
     with transaction(work.runtime.database_url) as database:
         findings.note_hidden(database, work.source, sobject.name, work.client.observed.server_time, hidden=hidden)
-
-
-def _closed_in_this_run(work: Work, sobject: SalesforceObject) -> bool:
-    with transaction(work.runtime.database_url) as database:
-        closed = select(ReadWindow).where(
-            ReadWindow.run_id == work.lease.run_id, ReadWindow.object == sobject.name, col(ReadWindow.lo).is_(None)
-        )
-        return database.exec(closed).first() is not None
 
 
 def _next_window(work: Work, cursor: Cursor) -> Window:
@@ -228,11 +222,15 @@ def _cursor(work: Work, sobject: SalesforceObject) -> Cursor:
     return cursor
 
 
-def _usable(checkpoint: dict[str, Any] | None, plan: Plan) -> dict[str, Any] | None:
-    """A checkpoint holds only for the query it was made in: other fields, cursor or filter make another query."""
+def _usable(checkpoint: dict[str, Any] | None, plan: Plan, kind: str) -> dict[str, Any] | None:
+    """A checkpoint holds only for the query it was made in: other fields, cursor or filter make another query.
+
+    A resync reads everything, so that of a poll's window is none of its own.
+    """
     query = (list(plan.fields), plan.filter, plan.cursor)
-    made_in = checkpoint and (checkpoint["fields"], checkpoint["filter"], checkpoint["cursor"])
-    return checkpoint if made_in == query else None
+    if checkpoint is None or (checkpoint["fields"], checkpoint["filter"], checkpoint["cursor"]) != query:
+        return None
+    return None if kind == "resync" and checkpoint["lo"] else checkpoint
 
 
 def _resumed_window(checkpoint: dict[str, Any]) -> Window:
@@ -243,16 +241,16 @@ def _resumed_window(checkpoint: dict[str, Any]) -> Window:
 
 def _read_pass(work: Work, step: Step, start: Checkpoint | None) -> None:
     reading = _reading(work, step.plan, step.window, step.part)
-    announced = False
+    announced = goes_on(start)
     for page in pages(reading, start):
         work.guard_quota()
         _store_page(work, step, page, expected=None if announced else page.expected)
-        announced = True
+        announced = announced or page.expected is not None
 
 
 def _store_page(work: Work, step: Step, page: Page, *, expected: int | None) -> None:
     """Store a page, its progress and checkpoint, and after the last pass the closed window: together or not at all."""
-    with transaction(work.runtime.database_url) as database:
+    with work.page() as database:
         outcome = work.store(database, step.plan, page.chunks, page.read_at, expected)
         page.check(outcome.read)
         now = work.client.observed.server_time
@@ -265,7 +263,7 @@ def _store_page(work: Work, step: Step, page: Page, *, expected: int | None) -> 
             cursor.checkpoint = _checkpoint(step, step.upcoming, None)
         else:
             _close_window(database, work, cursor, step.window)
-    log.debug("page_stored", object=step.plan.sobject.name, rows=outcome.read, written=outcome.written)
+    log.info("page_stored", object=step.plan.sobject.name, rows=outcome.read, written=outcome.written)
 
 
 def _checkpoint(step: Step, part: Pass, page: Checkpoint | None) -> Checkpoint:
@@ -289,6 +287,8 @@ def _close_window(database: Session, work: Work, cursor: Cursor, window: Window)
     database.add(closed)
     if window.lo is None:
         schemas.note_read(database, cursor.source_id, cursor.object)
+    if not window.bounded:  # the first half of a split window is not all that this run has to read
+        work.keep_progress(database, cursor.object, {"done": True})
     cursor.checkpoint = None
     cursor.closed_to = window.hi
     cursor.last_run = work.client.observed.server_time

@@ -79,6 +79,6 @@ def _state(source: queries.Row) -> str:
         return "needs attention"
     if source["waits_until"]:
         return "waiting for quota"
-    if source["state"] == "connected" and source["fresh"] and source["running"]:
+    if source["state"] == "connected" and source["syncing"]:
         return "syncing"
     return str(source["state"])

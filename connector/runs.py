@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+from psycopg import sql
 from psycopg.types.json import Jsonb
 from sqlmodel import Session
 
@@ -61,29 +62,18 @@ class Lease:
 
         A run that set rows aside ends as `incomplete`: all it could store is stored, but it is no success.
         """
+        ending = {"state": state, "code": code, "error": error, "resume_at": resume_at}
         with transaction(self.url) as session:
-            driver(session).execute(
-                """
-                UPDATE run SET state = CASE WHEN %(state)s = 'succeeded' AND quarantined > 0 THEN 'incomplete'
-                                            ELSE %(state)s END,
-                       error_code = %(code)s, error = %(error)s, resume_at = %(resume_at)s,
-                       ended_at = CASE WHEN %(state)s IN ('waiting', 'queued') THEN NULL ELSE now() END,
-                       owner = NULL, lease_until = NULL
-                WHERE id = %(run)s AND epoch = %(epoch)s AND state = 'running'
-                """,
-                {
-                    "state": state,
-                    "code": code,
-                    "error": error,
-                    "resume_at": resume_at,
-                    "run": self.run_id,
-                    "epoch": self.epoch,
-                },
-            )
+            driver(session).execute(_FINISH, ending | {"run": self.run_id, "epoch": self.epoch})
 
-    def hand_back(self) -> None:
-        """Give the run back unfinished, so that it can be claimed at once and goes on at its checkpoint."""
-        self.finish("queued")
+    def hand_back(self, pause: float = 0.0) -> None:
+        """Give the run back unfinished: it goes on at its checkpoint, but not before `pause` seconds from now."""
+        with transaction(self.url) as session:
+            self.hand_back_in(session, pause)
+
+    def hand_back_in(self, session: Session, pause: float = 0.0) -> None:
+        """Give the run back in the caller's transaction, together with the checkpoint at which it goes on."""
+        driver(session).execute(_HAND_BACK, {"pause": pause, "run": self.run_id, "epoch": self.epoch})
 
     @contextmanager
     def kept_alive(self) -> Iterator[None]:
@@ -113,6 +103,17 @@ class Lease:
         )
 
 
+_FINISH = """
+    UPDATE run SET state = CASE WHEN %(state)s = 'succeeded' AND quarantined > 0 THEN 'incomplete' ELSE %(state)s END,
+           error_code = %(code)s, error = %(error)s, resume_at = %(resume_at)s,
+           ended_at = CASE WHEN %(state)s = 'waiting' THEN NULL ELSE now() END, owner = NULL, lease_until = NULL
+    WHERE id = %(run)s AND epoch = %(epoch)s AND state = 'running'
+"""
+_HAND_BACK = """
+    UPDATE run SET state = 'queued', queued_at = now(), owner = NULL, lease_until = NULL,
+           resume_at = CASE WHEN %(pause)s > 0 THEN now() + make_interval(secs => %(pause)s) END
+    WHERE id = %(run)s AND epoch = %(epoch)s AND state = 'running'
+"""
 _NOTE_OBJECT = """
     INSERT INTO run_object AS o (run_id, object, read, imported, updated, deleted, skipped, quarantined)
     VALUES (%(run)s, %(object)s, %(read)s, %(imported)s, %(written)s - %(imported)s - %(deleted)s, %(deleted)s,
@@ -151,7 +152,7 @@ def request(url: str, source_id: int, kind: str, options: dict[str, Any] | None 
 
 
 def claim(url: str, run_id: int, owner: str) -> Lease | None:
-    """Take a run that is queued, waiting and due, or running on a lease that ran out; None if it is not free."""
+    """Take a run that is queued or waiting and due, or running on a lease that ran out; None if it is not free."""
     with transaction(url) as session:
         taken = rows(
             driver(session),
@@ -159,8 +160,8 @@ def claim(url: str, run_id: int, owner: str) -> Lease | None:
             UPDATE run SET state = 'running', owner = %(owner)s, epoch = epoch + 1, error = NULL, error_code = NULL,
                    started_at = coalesce(started_at, now()), resume_at = NULL,
                    lease_until = now() + make_interval(secs => %(seconds)s)
-            WHERE id = %(run)s AND (state = 'queued' OR (state = 'running' AND lease_until < now())
-                                    OR (state = 'waiting' AND resume_at <= now()))
+            WHERE id = %(run)s AND (state = 'running' AND lease_until < now()
+                                    OR state IN ('queued', 'waiting') AND coalesce(resume_at <= now(), true))
             RETURNING source_id, kind, epoch, coalesce(options, '{}') AS options
             """,
             {"run": run_id, "owner": owner, "seconds": LEASE_SECONDS},
@@ -168,15 +169,21 @@ def claim(url: str, run_id: int, owner: str) -> Lease | None:
     return Lease(url, run_id, **taken[0]) if taken else None
 
 
+def cancel(session: Session, run_id: int) -> bool:
+    """End an open run, whoever works on it: that worker can write nothing more. False when it was over already."""
+    done = driver(session).execute(sql.SQL(_CANCEL).format(sql.SQL("id")), (run_id, list(OPEN_STATES)))
+    return done.rowcount == 1
+
+
 def cancel_open(session: Session, source_id: int) -> None:
     """End every open run of a source; whoever works on one can write nothing more."""
-    driver(session).execute(
-        """
-        UPDATE run SET state = 'cancelled', epoch = epoch + 1, ended_at = now(), owner = NULL, lease_until = NULL
-        WHERE source_id = %s AND state = ANY(%s)
-        """,
-        (source_id, list(OPEN_STATES)),
-    )
+    driver(session).execute(sql.SQL(_CANCEL).format(sql.SQL("source_id")), (source_id, list(OPEN_STATES)))
+
+
+_CANCEL = """
+    UPDATE run SET state = 'cancelled', epoch = epoch + 1, ended_at = now(), owner = NULL, lease_until = NULL
+    WHERE {} = %s AND state = ANY(%s)
+"""
 
 
 def due(url: str, sweep_interval: int) -> list[int]:
@@ -199,7 +206,7 @@ _QUEUE_DUE = """
     ON CONFLICT (source_id, kind) WHERE state IN ('queued', 'running', 'waiting') DO NOTHING
 """
 _FREE = """
-    SELECT id FROM run WHERE state = 'queued' OR (state = 'running' AND lease_until < now())
-                          OR (state = 'waiting' AND resume_at <= now())
+    SELECT id FROM run WHERE (state = 'running' AND lease_until < now())
+                          OR (state IN ('queued', 'waiting') AND coalesce(resume_at <= now(), true))
     ORDER BY kind <> 'poll', id
 """

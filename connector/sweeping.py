@@ -2,22 +2,19 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import cast
+from datetime import datetime
 
 import structlog
-from sqlmodel import Session
 
 from cdp import sweeps
 from cdp.db import transaction
-from cdp.models import Run
 from cdp.records import Outcome
-from cdp.sweeps import Difference
 from connector import filters
 from connector.cursors import Pass
 from connector.errors import SWEEP_BRAKE, NeedsAttention, ObjectUnavailable
 from connector.fetching import fetch, mark_absent
 from connector.objects import OBJECTS, SalesforceObject
-from connector.pages import BULK_PAGE, Checkpoint, Page, Reading, begin, pages
+from connector.pages import BULK_PAGE, Page, Reading, begin, pages
 from connector.transform import Plan
 from connector.work import Work
 
@@ -54,27 +51,30 @@ def _skipped_unless_visible(sobject: SalesforceObject) -> Iterator[None]:
 
 
 def _begin(work: Work, sobject: SalesforceObject) -> list[Plan]:
-    """Decide how to read an object and begin; no plan when the filter lets none of it in."""
+    """Decide how to read an object and begin; no plan when this run is done with it, or the filter lets none in."""
     selection = work.selection(sobject)
-    if filters.settled(selection.tree, sobject.name) is False:
+    if work.progress(sobject.name).get("done") or filters.settled(selection.tree, sobject.name) is False:
         return []
     plan, _drift = work.plan(sobject, selection)
-    if not _progress(work, sobject):
+    if not work.progress(sobject.name):
         with transaction(work.runtime.database_url) as database:
             stored = sweeps.count_stored(database, work.source.key, sobject.name)
-        _note_progress(work, sobject, {"page": begin(_reading(work, plan), rows=stored), "seen": False})
+        start = begin(_reading(work, plan), rows=stored)
+        with transaction(work.runtime.database_url) as database:
+            work.lease.note(database, sobject.name, Outcome())
+            work.keep_progress(database, sobject.name, {"page": start, "seen": False})
     return [plan]
 
 
 def _compare(work: Work, plan: Plan) -> None:
-    sobject = plan.sobject
-    if not _progress(work, sobject)["seen"]:
+    name = plan.sobject.name
+    if not work.progress(name)["seen"]:
         _see(work, plan)
-    with transaction(work.runtime.database_url) as database:
-        found = sweeps.differences(
-            database, work.lease.run_id, work.lease.source_id, sobject.name, narrowed=bool(plan.condition)
-        )
-    _heal(work, plan, found, accept_absent=bool(work.lease.options.get("accept_absent")))
+    began = _look_again(work, plan)
+    _mark_absent(work, plan, began)
+    with work.page() as database:
+        work.lease.note(database, name, Outcome())
+        work.keep_progress(database, name, {"done": True})
 
 
 def _reading(work: Work, plan: Plan) -> Reading:
@@ -95,14 +95,14 @@ def _reading(work: Work, plan: Plan) -> Reading:
 
 
 def _see(work: Work, plan: Plan) -> None:
-    for page in pages(_reading(work, plan), _progress(work, plan.sobject)["page"]):
+    for page in pages(_reading(work, plan), work.progress(plan.sobject.name)["page"]):
         work.guard_quota()
         _keep_page(work, plan, page)
 
 
 def _keep_page(work: Work, plan: Plan, page: Page) -> None:
     name = plan.sobject.name
-    with transaction(work.runtime.database_url) as database:
+    with work.page() as database:
         if plan.volatile:
             outcome = work.store(database, plan, page.chunks, page.read_at)
             sweeps.keep_staged(database, work.lease.run_id, name, plan.layout)
@@ -110,44 +110,43 @@ def _keep_page(work: Work, plan: Plan, page: Page) -> None:
         else:
             page.check(sweeps.keep_seen(database, work.lease.run_id, name, page.chunks()))
             work.lease.note(database, name, Outcome())
-        _keep_progress(database, work, plan.sobject, {"page": page.checkpoint, "seen": page.last})
+        work.keep_progress(database, name, {"page": page.checkpoint, "seen": page.last})
 
 
-def _note_progress(work: Work, sobject: SalesforceObject, progress: Checkpoint) -> None:
+def _look_again(work: Work, plan: Plan) -> datetime:
+    """Read again what differs, and note what became of it; what Salesforce does not know at this second look is absent.
+
+    Goes on behind the last id after an interruption: what differs for ever, as rows in quarantine do, is read once.
+    Returns the server's time when the look began.
+    """
+    name, run_id, source_id = plan.sobject.name, work.lease.run_id, work.source.key
     with transaction(work.runtime.database_url) as database:
-        work.lease.note(database, sobject.name, Outcome())
-        _keep_progress(database, work, sobject, progress)
+        found = sweeps.differences(database, run_id, source_id, name, narrowed=bool(plan.condition))
+    progress = {"seen": True, "looked_to": "", "began": work.client.observed.server_time.isoformat()}
+    progress |= work.progress(name)
+    kinds = {one.record_id: one.kind for one in found if one.record_id > str(progress["looked_to"])}
+    for looked_for, known in fetch(work, plan, kinds):
+        with work.page() as database:
+            refused = sweeps.quarantined(database, source_id, name)
+            healed = [(one, kinds[one]) for one in known - refused if kinds[one] != "phantom"]
+            absent = [(one, kinds[one]) for one in looked_for if one not in known]
+            work.lease.note(database, name, Outcome())
+            sweeps.keep_looked(database, run_id, name, healed, absent)
+            work.keep_progress(database, name, progress | {"looked_to": looked_for[-1]})
+    return datetime.fromisoformat(str(progress["began"]))
 
 
-def _keep_progress(database: Session, work: Work, sobject: SalesforceObject, progress: Checkpoint) -> None:
-    run = database.get_one(Run, work.lease.run_id)
-    run.checkpoint = {**(run.checkpoint or {}), sobject.name: progress}
-
-
-def _progress(work: Work, sobject: SalesforceObject) -> Checkpoint:
+def _mark_absent(work: Work, plan: Plan, began: datetime) -> None:
+    """Mark as gone what was looked for in vain, unless so much is absent that a person must say it is right."""
+    name, run_id = plan.sobject.name, work.lease.run_id
     with transaction(work.runtime.database_url) as database:
-        run = database.get_one(Run, work.lease.run_id)
-    return cast("Checkpoint", (run.checkpoint or {}).get(sobject.name, {}))
-
-
-def _heal(work: Work, plan: Plan, found: list[Difference], *, accept_absent: bool) -> None:
-    """Read again what differs, and mark as gone what Salesforce does not know at this second look."""
-    kinds = {difference.record_id: difference.kind for difference in found}
-    began = work.client.observed.server_time
-    known = fetch(work, plan, list(kinds))
-    absent = kinds.keys() - known
-    if not accept_absent:
-        _brake(work, plan, sum(kinds[record_id] == "phantom" for record_id in absent))
+        absent = sweeps.absent(database, run_id, name)
+    if not work.lease.options.get("accept_absent"):
+        _brake(work, plan, sum(kind == "phantom" for kind in absent.values()))
     mark_absent(work, plan, absent, began)
     with transaction(work.runtime.database_url) as database:
-        refused = sweeps.quarantined(database, work.source.key, plan.sobject.name)
-        healed = [
-            (record_id, kind, "read again" if record_id in known else "marked as gone")
-            for record_id, kind in kinds.items()
-            if record_id not in refused and not (kind == "phantom" and record_id in known)
-        ]
-        sweeps.keep_healed(database, work.lease.run_id, plan.sobject.name, healed)
-    log.info("sweep_healed", object=plan.sobject.name, differences=len(healed))
+        healed = sweeps.settle_absent(database, run_id, name)
+    log.info("sweep_healed", object=name, differences=healed)
 
 
 def _brake(work: Work, plan: Plan, absent: int) -> None:
@@ -156,6 +155,7 @@ def _brake(work: Work, plan: Plan, absent: int) -> None:
     with transaction(work.runtime.database_url) as database:
         if not sweeps.braked(database, work.lease.source_id, name, absent):
             return
+        sweeps.forget_absent(database, work.lease.run_id, name)
     raise NeedsAttention(
         SWEEP_BRAKE,
         f"{absent:,} {name} records are absent from Salesforce at once, so none of them was marked.",

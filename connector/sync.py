@@ -1,15 +1,17 @@
 """Carrying out a run: claim, read, bring people up to date, and note how it ended."""
 
+import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 
 import structlog
 
 from cdp import people, removal
 from cdp.db import transaction
 from cdp.errors import CdpError, LeaseLost
-from cdp.models import Source
-from connector import backfilling, lifecycle, notifying, polling, runs, sources, sweeping
+from cdp.models import Run, Source
+from connector import backfilling, lifecycle, notifying, polling, runs, slices, sources, sweeping
 from connector.errors import (
     ConnectorError,
     DailyLimitReached,
@@ -20,6 +22,7 @@ from connector.errors import (
 )
 from connector.runs import Lease
 from connector.runtime import Runtime
+from connector.slices import Pending, SliceOver
 from connector.work import QUOTA_PAUSE, Work
 
 RETRY_AFTER = 30
@@ -33,24 +36,46 @@ KINDS: Mapping[str, Callable[[Work], None]] = {
 log = structlog.get_logger()
 
 
+class Turn(Enum):
+    """What became of a run in one slice."""
+
+    OVER = "it has ended"
+    GOES_ON = "it was handed back and goes on in another slice"
+    NOT_OURS = "it was not free, or another worker took it over"
+
+
 def execute(runtime: Runtime, run_id: int) -> bool:
-    """Carry out a run to its end; returns False when it is not free, or another worker took it over.
+    """Carry out a run to its end, slice after slice; returns False when it is not free, or was taken over.
 
     Raises:
         ConnectorError: the run failed, waits, or needs attention; the run and its source say so already.
     """
+    while (turn := work_on(runtime, run_id)) is Turn.GOES_ON and not slices.stopping():
+        _await_pause(runtime, run_id)
+    return turn is Turn.OVER
+
+
+def work_on(runtime: Runtime, run_id: int) -> Turn:
+    """Carry out one slice of a run; raises as `execute`."""
     lease = runs.claim(runtime.database_url, run_id, runs.owner_name())
     if lease is None:
-        return False
+        return Turn.NOT_OURS
     with structlog.contextvars.bound_contextvars(run=run_id, source=lease.source_id, kind=lease.kind):
-        log.info("sync_started")
+        log.info("slice_started" if lease.epoch > 1 else "run_started", epoch=lease.epoch)
         try:
             with lease.kept_alive():
                 _read(Work.begin(runtime, lease))
                 people.resolve(runtime.database_url, runtime.identity)
+        except SliceOver:
+            log.info("slice_ended")
+            return Turn.GOES_ON
+        except Pending as pending:
+            lease.hand_back(pending.pause)
+            log.info("slice_ended", pause=pending.pause)
+            return Turn.GOES_ON
         except LeaseLost:
             log.warning("lease_lost")
-            return False
+            return Turn.NOT_OURS
         except ConnectorError as error:
             _note_failure(runtime, lease, _named(error))
             raise _named(error) from error
@@ -63,7 +88,15 @@ def execute(runtime: Runtime, run_id: int) -> bool:
             lease.hand_back()
             raise
         _note_success(runtime, lease)
-    return True
+    return Turn.OVER
+
+
+def _await_pause(runtime: Runtime, run_id: int) -> None:
+    """Sleep until a run that was handed back may go on: Salesforce is still at work for it."""
+    with transaction(runtime.database_url) as database:
+        run = database.get(Run, run_id)
+    if run and run.resume_at:
+        time.sleep(max(0.0, (run.resume_at - datetime.now(UTC)).total_seconds()))
 
 
 def _read(work: Work) -> None:
@@ -82,7 +115,7 @@ def _named(error: ConnectorError) -> ConnectorError:
 
 def _note_failure(runtime: Runtime, lease: Lease, error: ConnectorError) -> None:
     code = error.code if isinstance(error, NeedsAttention | SalesforceError) else type(error).__name__
-    log.warning("sync_failed", code=code, error=str(error))
+    log.warning("run_ended", outcome="failed", code=code, error=str(error))
     if isinstance(error, WaitingForQuota):
         lease.finish("waiting", code="quota", error=str(error), resume_at=error.resume_at)
         return
@@ -99,7 +132,7 @@ def _note_success(runtime: Runtime, lease: Lease) -> None:
             removal.remove_source(database, lease.source_id)
         return
     lease.finish("succeeded")
-    log.info("sync_completed")
+    log.info("run_ended", outcome="done")
     sources.note_mended(runtime, lease.source_id, lease.kind)
     _schedule(runtime, lease, _interval(runtime, lease))
     notifying.deliver(runtime.database_url, runtime.settings.notify_urls, lease.source_id)

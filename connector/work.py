@@ -1,11 +1,12 @@
 """What every kind of run shares: the source and its org, a fresh plan of an object, and storing under the lease."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 from sqlmodel import Session
 
@@ -23,6 +24,7 @@ from connector.paths import Describes
 from connector.runs import Lease
 from connector.runtime import Runtime
 from connector.schemas import Drift
+from connector.slices import Slice, SliceOver
 from connector.transform import Plan
 
 MOST_NAMED = 10
@@ -36,6 +38,7 @@ class Work:
     runtime: Runtime
     lease: Lease
     source: Source
+    slice: Slice = field(default_factory=Slice)
 
     @cached_property
     def client(self) -> OrgClient:
@@ -96,6 +99,37 @@ class Work:
                 "work goes on by itself when usage falls.",
                 datetime.now(UTC) + QUOTA_PAUSE,
             )
+
+    @contextmanager
+    def page(self) -> Iterator[Session]:
+        """Open the one transaction of a page: rows, counts and checkpoint, and after a slice's last page the lease.
+
+        Raises:
+            SliceOver: after the commit; the run is queued again behind others and goes on at the checkpoint.
+        """
+        with transaction(self.runtime.database_url) as database:
+            yield database
+            if over := self.slice.over:
+                self.lease.hand_back_in(database)
+        if over:
+            raise SliceOver
+
+    def make_way(self) -> None:
+        """Hand the run back if the slice is over, where everything done is committed; raises SliceOver then."""
+        if self.slice.over:
+            self.lease.hand_back()
+            raise SliceOver
+
+    def progress(self, sobject: str) -> dict[str, Any]:
+        """Return how far this run has come with an object, as `keep_progress` last had it."""
+        with transaction(self.runtime.database_url) as database:
+            found: dict[str, Any] = (database.get_one(Run, self.lease.run_id).checkpoint or {}).get(sobject, {})
+        return found
+
+    def keep_progress(self, database: Session, sobject: str, progress: dict[str, Any]) -> None:
+        """Keep how far this run has come with an object, in the caller's transaction."""
+        run = database.get_one(Run, self.lease.run_id)
+        run.checkpoint = {**(run.checkpoint or {}), sobject: progress}
 
     def store(
         self,

@@ -26,6 +26,7 @@ class Run(SQLModel, table=True):
     kind: str
     state: str = Field(default="queued", sa_column_kwargs={"server_default": "queued"})
     requested_at: datetime = stamp(sa_column_kwargs={"server_default": text("now()")})
+    queued_at: datetime = stamp(sa_column_kwargs={"server_default": text("now()")})
     started_at: datetime | None = stamp(default=None)
     ended_at: datetime | None = stamp(default=None)
     resume_at: datetime | None = stamp(default=None)

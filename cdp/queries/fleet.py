@@ -1,9 +1,13 @@
 """Sources, objects, runs and what they did."""
 
+from psycopg import sql
 from sqlmodel import Session
 
 from cdp.db import driver, rows
 from cdp.queries.stream import Row
+
+# A run whose owner died is not running: it waits for another worker.
+SHOWN_STATE = sql.SQL("CASE WHEN state = 'running' AND lease_until <= now() THEN 'queued' ELSE state END AS state")
 
 
 def sources(session: Session) -> list[Row]:
@@ -23,7 +27,9 @@ def sources(session: Session) -> list[Row]:
                                               AND r.state IN ('queued', 'running', 'waiting')) AS updating,
                (SELECT min(r.resume_at) FROM run AS r
                 WHERE r.source_id = s.id AND r.state = 'waiting') AS waits_until,
-               NOT EXISTS (SELECT FROM read_window AS w WHERE w.source_id = s.id) AS fresh
+               NOT EXISTS (SELECT FROM read_window AS w WHERE w.source_id = s.id) AND EXISTS (
+                   SELECT FROM run AS r WHERE r.source_id = s.id AND r.state IN ('queued', 'running')
+                                          AND r.started_at IS NOT NULL) AS syncing
         FROM source AS s ORDER BY s.id
         """,
     )
@@ -53,11 +59,13 @@ def runs(session: Session, source_id: int, limit: int = 10) -> list[Row]:
     """The latest runs of a source, newest first."""
     return rows(
         driver(session),
-        """
-        SELECT id AS run_id, kind, state, started_at, ended_at, resume_at, expected, read, written, skipped, deleted,
-               quarantined, api_calls, note, error
-        FROM run WHERE source_id = %(source)s ORDER BY id DESC LIMIT %(limit)s
-        """,
+        sql.SQL(
+            """
+            SELECT id AS run_id, kind, {state}, started_at, ended_at, resume_at, expected, read, written, skipped,
+                   deleted, quarantined, api_calls, note, error
+            FROM run WHERE source_id = %(source)s ORDER BY id DESC LIMIT %(limit)s
+            """
+        ).format(state=SHOWN_STATE),
         {"source": source_id, "limit": limit},
     )
 
@@ -66,12 +74,14 @@ def run(session: Session, run_id: int) -> Row | None:
     """One run's state, progress and error; None when it is gone with its source."""
     found = rows(
         driver(session),
-        """
-        SELECT id AS run_id, source_id, kind, state, coalesce(lease_until > now(), false) AS alive, started_at,
-               ended_at, resume_at, expected, read, written, skipped, deleted, quarantined, api_calls, note, error_code,
-               error
-        FROM run WHERE id = %(run)s
-        """,
+        sql.SQL(
+            """
+            SELECT id AS run_id, source_id, kind, {state}, coalesce(lease_until > now(), false) AS alive, epoch,
+                   started_at, ended_at, resume_at, expected, read, written, skipped, deleted, quarantined, api_calls,
+                   note, error_code, error
+            FROM run WHERE id = %(run)s
+            """
+        ).format(state=SHOWN_STATE),
         {"run": run_id},
     )
     return found[0] if found else None
@@ -112,7 +122,8 @@ def log(session: Session, source_id: int | None, limit: int = 100) -> list[Row]:
             WHERE c.rows > 0
             UNION ALL
             SELECT id, name, kind, ended_at, 2,
-                   CASE WHEN state IN ('succeeded', 'incomplete') THEN 'sync_completed' ELSE 'sync_failed' END,
+                   CASE WHEN state IN ('succeeded', 'incomplete') THEN 'sync_completed'
+                        WHEN state = 'cancelled' THEN 'sync_cancelled' ELSE 'sync_failed' END,
                    NULL, read, error FROM recent WHERE ended_at IS NOT NULL
         )
         SELECT id AS run_id, name AS source, kind, at, event, object, rows, message

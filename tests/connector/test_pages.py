@@ -41,6 +41,11 @@ def rows(reading: Reading, page: Page) -> list[Row]:
     return [dict(zip(reading.fields, row, strict=True)) for row in csv.reader(io.StringIO(text, newline=""))]
 
 
+def with_rows(found: Iterable[Page]) -> list[Page]:
+    """Pages but for the one that only keeps a new job in the checkpoint."""
+    return [page for page in found if page.announced is not None]
+
+
 def ids(reading: Reading, found: Iterable[Page]) -> list[str]:
     return [row["Id"] for page in found for row in rows(reading, page)]
 
@@ -112,7 +117,7 @@ def test_reading_goes_on_after_the_checkpoint_of_any_page(org_of: Site, transpor
     spread(org_of, 1000)
     small_pages(org_of, 200)
     work = reading(org_of, threshold=0 if transport == "bulk" else 10**6, bulk_page=200)
-    found = list(pages(work, None))
+    found = with_rows(pages(work, None))
     whole = ids(work, found)
     assert len(found) == 5
     for number, page in enumerate(found[:-1], 1):
@@ -127,7 +132,7 @@ def test_reading_goes_on_after_the_checkpoint_of_any_page(org_of: Site, transpor
 def test_bulk_pages_have_no_header_and_each_row_once(org_of: Site, size: int) -> None:
     expected = spread(org_of, 150)
     work = reading(org_of, threshold=100, bulk_page=size)
-    found = list(pages(work, None))
+    found = with_rows(pages(work, None))
     assert sorted(ids(work, found)) == sorted(expected)
     assert len(found) == -(-150 // size)
     assert {page.expected for page in found} == {150}
@@ -138,7 +143,7 @@ def test_bulk_pages_have_no_header_and_each_row_once(org_of: Site, size: int) ->
 def test_a_bulk_page_can_be_read_again(org_of: Site) -> None:
     spread(org_of, 10)
     work = reading(org_of, threshold=0)
-    [page] = pages(work, None)
+    [page] = with_rows(pages(work, None))
     assert b"".join(page.chunks()) == b"".join(page.chunks()) != b""
 
 
