@@ -48,7 +48,7 @@ def connect(
         NeedsAttention: the login is refused or cannot read people.
     """
     login_url = check_url(login_url, runtime.settings.allowed_hosts)
-    _refuse_taken_name(runtime, name)
+    check_name(runtime, name)
     kept: list[Credentials] = [credentials]
     login = _sign_in(runtime, credentials, login_url, kept.append)
     _refuse_connected_org(runtime, login.org_id)
@@ -102,7 +102,8 @@ def _person_fields(source: Source, described: Describes) -> list[fields.Field]:
     return sorted(wanted.values())
 
 
-def _refuse_taken_name(runtime: Runtime, name: str) -> None:
+def check_name(runtime: Runtime, name: str) -> None:
+    """Raise BadInput when a text cannot name a source, Refused when it names one already."""
     if not name.strip() or name.isdigit() or any(not letter.isprintable() for letter in name):
         raise BadInput("A data source needs a name of printable characters that is not only digits.")
     with transaction(runtime.database_url) as database:

@@ -41,13 +41,28 @@ def browser_login(
     verifier, state = secrets.token_urlsafe(64), secrets.token_urlsafe(32)
     with callback_server(port, state) as server:
         redirect_uri = server.uri
-        open_browser(_authorize_url(login_url, client_id, redirect_uri, state, verifier))
+        open_browser(authorize_url(login_url, client_id, redirect_uri, state, verifier))
         answer = server.wait(timeout)
     if "code" not in answer:
         raise refusal(answer.get("error", ""), answer.get("error_description", ""))
+    proof = {"code": answer["code"], "verifier": verifier, "redirect_uri": redirect_uri}
+    return redeem(login_url, client_id, client_secret, http, **proof)
+
+
+def redeem(
+    login_url: str,
+    client_id: str,
+    client_secret: SecretStr | None,
+    http: requests.Session,
+    *,
+    code: str,
+    verifier: str,
+    redirect_uri: str,
+) -> RefreshToken:
+    """Turn the code of an approval into credentials; raises as `browser_login` does."""
     form = {
         "grant_type": "authorization_code",
-        "code": answer["code"],
+        "code": code,
         "code_verifier": verifier,
         "redirect_uri": redirect_uri,
         "client_id": client_id,
@@ -62,7 +77,8 @@ def code_challenge(verifier: str) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
 
 
-def _authorize_url(login_url: str, client_id: str, redirect_uri: str, state: str, verifier: str) -> str:
+def authorize_url(login_url: str, client_id: str, redirect_uri: str, state: str, verifier: str) -> str:
+    """Return where a person approves the app; the answer comes to `redirect_uri` with this state."""
     query = {
         "response_type": "code",
         "client_id": client_id,

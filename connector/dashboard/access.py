@@ -1,5 +1,6 @@
 """Who may do what: the one place that lets a request in, by session or token, CSRF token, and role."""
 
+import re
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -14,7 +15,8 @@ from connector.dashboard import sessions
 from connector.runtime import Runtime
 
 OPEN = frozenset({"/login", "/login/provider", "/login/provider/callback", "/healthz"})
-FOR_ADMINS = ("/audit", "/connect")
+# What a viewer may not even look at: the audit log, and pages that only lead to a change.
+FOR_ADMINS = re.compile(r"/(audit|connect)(/.*)?|/sources/\d+/(do|backfill)/.*|/people/[^/]+/(split|join)")
 OF_EVERYBODY = frozenset({"/login", "/logout"})
 READING = frozenset({"GET", "HEAD"})
 COOKIE = "connector"
@@ -96,7 +98,7 @@ def _check(request: Request, token: str) -> None:
         raise Denied(401, "Sign in first.")
     if not reads and visitor.via != "api" and not (cookie and sessions.is_csrf_token(cookie, token)):
         raise Denied(403, "This form is out of date: load the page again and repeat what you did.")
-    if not visitor.is_admin and (not reads or path.startswith(FOR_ADMINS)) and path not in OF_EVERYBODY:
+    if not visitor.is_admin and (not reads or FOR_ADMINS.fullmatch(path)) and path not in OF_EVERYBODY:
         raise Denied(403, "Only an admin may do this.")
 
 

@@ -80,11 +80,9 @@ def quarantine(request: Request, runtime: Here, source: Wanted) -> Response:
 
 @router.get("/backfill/estimate")
 def estimate(
-    request: Request, runtime: Here, who: Who, source: Wanted, field: Annotated[list[str] | None, Query()] = None
+    request: Request, runtime: Here, source: Wanted, field: Annotated[list[str] | None, Query()] = None
 ) -> Response:
     """Say what a backfill of these fields would cost; asks the org to count."""
-    if not who.is_admin:
-        raise HTTPException(403, "Only an admin may do this.")
     chosen = backfilling.chosen(",".join(field or ()), source.mapping)
     with transaction(runtime.database_url) as database:
         rate = queries.usual_rate(database, source.key)
@@ -94,12 +92,10 @@ def estimate(
 
 
 @router.get("/do/{action}")
-def confirm(request: Request, runtime: Here, who: Who, source: Wanted, action: str) -> Response:
+def confirm(request: Request, runtime: Here, source: Wanted, action: str) -> Response:
     """Say what an action will do, before it is done."""
     if action not in ACTIONS:
         raise HTTPException(404, "There is no such action.")
-    if not who.is_admin:
-        raise HTTPException(403, "Only an admin may do this.")
     lost = lifecycle.consequences(runtime, str(source.key))[1] if action == "delete" else None
     facts = {"action": ACTIONS[action], "is_possible": action in possible(source), "lost": lost}
     return render(request, "confirm.html", source=source, name=action, **facts)
