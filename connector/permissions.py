@@ -6,6 +6,7 @@ from typing import Any
 
 from cdp import clearing, people
 from cdp.db import transaction
+from cdp.models import Source
 from connector import choosing, sources, transform
 from connector.errors import BadInput, ObjectUnavailable
 from connector.objects import PEOPLE
@@ -116,7 +117,11 @@ def show(runtime: Runtime, name: str) -> list[Permission]:
     """Return every consent mapping of a source as it stands against describe now."""
     with transaction(runtime.database_url) as database:
         source = sources.find(database, name)
-    known = choosing.describes(runtime, source)
+    return standing(source, choosing.describes(runtime, source))
+
+
+def standing(source: Source, known: Describes) -> list[Permission]:
+    """Return every consent mapping of a source as it stands against what its login sees."""
     return [
         _standing(channel, sobject, rule, known)
         for channel, objects in sorted(source.permissions.items())

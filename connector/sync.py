@@ -11,7 +11,7 @@ from cdp import people, removal
 from cdp.db import transaction
 from cdp.errors import CdpError, LeaseLost
 from cdp.models import Run, Source
-from connector import backfilling, lifecycle, notifying, polling, runs, slices, sources, sweeping
+from connector import backfilling, diagnosis, lifecycle, notifying, polling, runs, slices, sources, sweeping
 from connector.errors import (
     ConnectorError,
     DailyLimitReached,
@@ -77,8 +77,9 @@ def work_on(runtime: Runtime, run_id: int) -> Turn:
             log.warning("lease_lost")
             return Turn.NOT_OURS
         except ConnectorError as error:
-            _note_failure(runtime, lease, _named(error))
-            raise _named(error) from error
+            problem = _named(error)
+            _note_failure(runtime, lease, problem)
+            raise (diagnosis.meaning(problem) or problem) from error
         except CdpError:
             raise  # the database is the trouble: the lease runs out by itself
         except Exception as error:
@@ -120,8 +121,8 @@ def _note_failure(runtime: Runtime, lease: Lease, error: ConnectorError) -> None
         lease.finish("waiting", code="quota", error=str(error), resume_at=error.resume_at)
         return
     lease.finish("failed", code=code, error=str(error))
-    if isinstance(error, NeedsAttention):
-        sources.need_attention(runtime, lease.source_id, lease.kind, error)
+    if problem := diagnosis.meaning(error):
+        sources.need_attention(runtime, lease.source_id, lease.kind, problem)
     _schedule(runtime, lease, RETRY_AFTER if isinstance(error, Transient) else _interval(runtime, lease))
     notifying.deliver(runtime.database_url, runtime.settings.notify_urls, lease.source_id)
 

@@ -62,7 +62,7 @@ def runs(session: Session, source_id: int, limit: int = 10) -> list[Row]:
         sql.SQL(
             """
             SELECT id AS run_id, kind, {state}, started_at, ended_at, resume_at, expected, read, written, skipped,
-                   deleted, quarantined, api_calls, note, error
+                   deleted, quarantined, api_calls, note, error_code, error
             FROM run WHERE source_id = %(source)s ORDER BY id DESC LIMIT %(limit)s
             """
         ).format(state=SHOWN_STATE),

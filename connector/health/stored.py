@@ -1,0 +1,163 @@
+"""What the database tells of a source: what needs attention, whether records come in, how fresh and whole they are."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from sqlmodel import Session, select
+
+from cdp import queries
+from cdp.models import Finding as OpenFinding
+from cdp.models import Source
+from connector import diagnosis
+from connector.checks import Finding
+from connector.runtime import Runtime
+from connector.states import LIVING
+
+NEAR_LIMIT = 0.9
+ENDED_WELL = ("succeeded", "incomplete")
+START = "See that `connector worker` and `connector beat` run, and reach the database and Redis."
+# State of the latest run, None if there was none → why there are no records yet, what to do.
+UNDER_WAY = {
+    None: ("no run has begun since it was connected", START),
+    "queued": ("no worker has taken up the run that waits", START),
+    "running": ("the first read is under way", "Wait, and follow it with `connector status`."),
+    "waiting": ("the org's share of API calls is used up", "Wait, or raise CONNECTOR_API_SHARE."),
+}
+REMEDIES = {
+    "paused": "Go on with `connector source resume '{}'`.",
+    "disconnected": "Use it again with `connector source reconnect '{}'`.",
+    "archived": "Delete it, and connect the org anew if it is needed again.",
+    "deleting": "See that a worker runs, or finish with `connector source delete '{}'`.",
+}
+
+
+def stored(runtime: Runtime, database: Session, source: Source) -> Iterator[Finding]:
+    """Check what is stored of a source."""
+    row = next(one for one in queries.sources(database) if one["source_id"] == source.key)
+    objects = queries.objects(database, source.key)
+    runs = queries.runs(database, source.key, limit=100)
+    yield from _attention(source, runs)
+    yield _state(source)
+    for held in database.exec(select(OpenFinding).where(OpenFinding.source_id == source.key)):
+        yield Finding(held.code, "warning", held.message, held.remedy)
+    if source.state in LIVING:
+        yield _importing(source, objects, runs)
+        yield from _freshness(runtime, source, objects)
+        yield _sweep(runtime, source)
+    for one in objects:
+        yield _windows(one)
+        yield _quarantine(source, one)
+    yield _budget(runtime, row)
+    yield _opportunities(row.get("unassociated_opportunities", 0))
+
+
+def _attention(source: Source, runs: list[queries.Row]) -> Iterator[Finding]:
+    """What needs attention, and what it must come from."""
+    if source.attention is None:
+        return
+    worked_at = max((run["ended_at"] for run in runs if run["state"] in ENDED_WELL), default=None)
+    why = diagnosis.sudden(source.attention["code"], worked_at, datetime.now(UTC))
+    words = " ".join(filter(None, (source.attention["message"], why)))
+    yield Finding(source.attention["code"], "failing", words, source.attention["remedy"])
+
+
+def _state(source: Source) -> Finding:
+    if source.state == "connected":
+        return Finding("state", "ok", "The source is connected.")
+    remedy = REMEDIES[source.state].format(source.name)
+    return Finding("state", "warning", f"The source is {source.state}: nothing is read.", remedy)
+
+
+def _importing(source: Source, objects: list[queries.Row], runs: list[queries.Row]) -> Finding:
+    """Whether records come in; if there are none, why."""
+    imported = sum(one["records"] for one in objects)
+    if imported:
+        return Finding("importing", "ok", f"{imported:,} records are imported.")
+    cause, remedy = _why_none(source, objects, runs)
+    return Finding("importing", "failing", f"No records are imported: {cause}.", remedy)
+
+
+def _why_none(source: Source, objects: list[queries.Row], runs: list[queries.Row]) -> tuple[str, str]:
+    if source.attention:
+        return "the source needs attention", source.attention["remedy"]
+    latest = runs[0] if runs else {"state": None}
+    if latest["state"] == "failed":
+        return _why_failed(latest)
+    if latest["state"] in UNDER_WAY:
+        return UNDER_WAY[latest["state"]]
+    if any(one["quarantined"] for one in objects):
+        return "no row could be stored, all are in quarantine", "Mend the values that `connector trace` names."
+    return "the login sees none, or the filter selects none", "See the checks of the filter below."
+
+
+def _why_failed(run: queries.Row) -> tuple[str, str]:
+    if run["error_code"] == "INVALID_SESSION_ID":
+        return diagnosis.POLICY
+    return (
+        f"the latest run failed: {(run['error'] or 'no reason given').rstrip('.')}",
+        "Mend that; the next poll tries again.",
+    )
+
+
+def _freshness(runtime: Runtime, source: Source, objects: list[queries.Row]) -> Iterator[Finding]:
+    if not objects:
+        remedy = f"Run `connector sync '{source.name}'`, and see that `connector worker` and `connector beat` run."
+        yield Finding("freshness", "failing", "Nothing was read yet: no records are imported.", remedy)
+    for one in objects:
+        name = f"freshness_{one['object'].lower()}"
+        if one["cursor"] is None:
+            words = f"The first read of {one['object']} has not ended yet."
+            yield Finding(name, "warning", words, "Wait, or see `connector log`.")
+        elif (late := datetime.now(UTC) - one["cursor"]) > runtime.settings.freshness:
+            minutes = int(late.total_seconds() // 60)
+            remedy = "See `connector log`, and that a worker and a beat run and reach the database and Redis."
+            yield Finding(name, "failing", f"{one['object']} was last read completely {minutes} minutes ago.", remedy)
+        else:
+            yield Finding(name, "ok", f"{one['object']} is read up to {one['cursor']:%Y-%m-%d %H:%M} UTC.")
+
+
+def _windows(one: queries.Row) -> Finding:
+    if one["windows_contiguous"]:
+        return Finding(f"windows_{one['object'].lower()}", "ok", f"The windows read of {one['object']} have no gap.")
+    return Finding(
+        f"windows_{one['object'].lower()}",
+        "failing",
+        f"The windows read of {one['object']} have a gap.",
+        "Run `connector sync --full`, and report it: it should never happen.",
+    )
+
+
+def _quarantine(source: Source, one: queries.Row) -> Finding:
+    name, count = f"quarantine_{one['object'].lower()}", one["quarantined"]
+    if not count:
+        return Finding(name, "ok", f"No {one['object']} row is in quarantine.")
+    remedy = f"Mend the values in Salesforce; `connector sweep '{source.name}'` tries them again."
+    return Finding(name, "warning", f"{count:,} {one['object']} rows could not be stored.", remedy)
+
+
+def _budget(runtime: Runtime, row: queries.Row) -> Finding:
+    if row["api_limit"] is None:
+        return Finding("api_budget", "ok", "The org has not said yet how many API calls it has.")
+    allowed = row["api_limit"] * runtime.settings.api_share
+    words = f"The org has used {row['api_used']:,} of its {row['api_limit']:,} API calls; work stops at {allowed:,.0f}."
+    if row["api_used"] < NEAR_LIMIT * allowed:
+        return Finding("api_budget", "ok", words)
+    remedy = "Find what else calls the API, poll less often, or raise CONNECTOR_API_SHARE."
+    return Finding("api_budget", "warning" if row["api_used"] < allowed else "failing", words, remedy)
+
+
+def _opportunities(count: int) -> Finding:
+    if not count:
+        return Finding("opportunities", "ok", "Every opportunity belongs to a contact, or there are none.")
+    words = f"{count:,} opportunities belong to nobody, since they have no primary contact role."
+    return Finding(
+        "opportunities", "warning", words, "Set a primary contact role on each; its activities then come home."
+    )
+
+
+def _sweep(runtime: Runtime, source: Source) -> Finding:
+    due = source.next_sweep_at or source.created_at + timedelta(seconds=runtime.settings.sweep_interval)
+    if datetime.now(UTC) < due + timedelta(seconds=runtime.settings.sweep_interval):
+        return Finding("sweep", "ok", f"The next comparison with Salesforce is due at {due:%Y-%m-%d %H:%M} UTC.")
+    remedy = f"Run `connector sweep '{source.name}'`, and see that a worker and a beat run."
+    return Finding("sweep", "warning", f"The comparison with Salesforce was due at {due:%Y-%m-%d %H:%M} UTC.", remedy)

@@ -1,0 +1,272 @@
+"""Health: every check, what it says when something is wrong, and what it advises."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from connector import diagnosis
+from connector.errors import ConnectorError, SalesforceError, SessionExpired, Transient
+from tests.connector.conftest import Site, people_rows
+from tests.life.conftest import Command
+
+Checks = dict[str, dict[str, Any]]
+
+
+@pytest.fixture
+def acme(site: Site) -> Site:
+    site.instance().integration_user.can_write = False
+    for sobject in ("Lead", "Contact"):
+        rows = [row if sobject == "Lead" else {"LastName": row["LastName"]} for row in people_rows(3)]
+        site.orgs["acme"].insert_many(sobject, rows)
+    site.connect(flow="refresh_token")
+    site.sync()
+    return site
+
+
+def health(site: Site, command: Command) -> Checks:
+    printed = command(site, "health", "acme", "--json")
+    printed_lines = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
+    found = [one for one in printed_lines if one["source"] == "acme"]
+    assert [one for one in found if not one["finding"].endswith(".")] == []
+    assert [one for one in found if one["status"] != "ok" and not one["remedy"].endswith(".")] == []
+    return {one["check"]: one for one in found}
+
+
+def wrong(checks: Checks) -> set[str]:
+    return {name for name, one in checks.items() if one["status"] != "ok"}
+
+
+def test_all_is_well(acme: Site, command: Command) -> None:
+    found = health(acme, command)
+    assert wrong(found) == set()
+    assert found.keys() >= {
+        *(
+            "state",
+            "credentials",
+            "org",
+            "login_host",
+            "api",
+            "read_lead",
+            "read_contact",
+            "least_rights",
+            "api_budget",
+        ),
+        *(
+            "mapping",
+            "consent",
+            "filter_lead",
+            "filter_contact",
+            "importing",
+            "freshness_lead",
+            "windows_lead",
+            "sweep",
+        ),
+        *("quarantine_lead", "opportunities"),
+    }
+    assert found["importing"]["finding"] == "6 records are imported."
+    assert found["filter_lead"]["finding"] == "The login sees 3 Leads."
+    assert "acme" in command(acme, "health")
+
+
+def test_what_is_hidden_is_named(acme: Site, command: Command) -> None:
+    org = acme.orgs["acme"]
+    org.hide_field("Lead", "Company")
+    org.hide_field("Contact", "HasOptedOutOfEmail")
+    found = health(acme, command)
+    assert wrong(found) == {"mapping", "consent", "consent_contact"}
+    assert found["mapping"]["finding"].endswith("1 cannot be read: Lead.Company.")
+    assert found["mapping"]["remedy"] == "`connector mapping show 'acme'` tells how to repair each."
+    assert found["consent"]["finding"] == (
+        "New opt-outs are not known, since these cannot be read: Contact.HasOptedOutOfEmail (email)."
+    )
+    acme.sync()
+    assert {"field_missing", "opt_out_unreadable"} <= wrong(health(acme, command))
+
+
+def test_an_object_that_is_not_asked_for_consent_is_named(acme: Site, command: Command) -> None:
+    command(
+        acme, "permission", "set", "acme", file='{"email": {"Lead": {"field": "HasOptedOutOfEmail", "no": [true]}}}'
+    )
+    assert health(acme, command)["consent"]["finding"] == "No field says yes or no to e-mail for Contact."
+
+
+def test_a_filter_that_selects_nothing_is_told(acme: Site, command: Command) -> None:
+    command(acme, "filter", "set", "acme", file='{"field": "Lead.Company", "op": "equals", "value": "Nobody"}')
+    acme.sync()
+    found = health(acme, command)
+    assert found["filter_lead"]["finding"] == "The filter selects no Leads."
+    assert found["filter_contact"]["finding"] == "The filter leaves Contacts out."
+    assert found["filter"]["finding"] == "Nothing is selected, so no records are imported."
+    assert found["importing"]["finding"] == (
+        "No records are imported: the login sees none, or the filter selects none."
+    )
+    assert "connector filter preview 'acme'" in found["filter"]["remedy"]
+
+
+def test_a_login_without_view_all_is_told(acme: Site, command: Command) -> None:
+    acme.orgs["acme"].hide_object("Contact")
+    found = health(acme, command)
+    assert found["read_contact"]["finding"] == "Contact records cannot be read and are left out."
+    assert found["read_contact"]["remedy"] == "Give the user 'Read' and 'View All' on Contact, or leave it out."
+
+
+def test_generic_login_hosts_and_sandboxes_are_hinted_at(acme: Site, command: Command) -> None:
+    acme.change(login_url="https://login.salesforce.com")
+    row = next(iter(acme.orgs["acme"].snapshot("Organization")))
+    acme.orgs["acme"].update("Organization", row, {"IsSandbox": True})
+    found = health(acme, command)
+    assert found["login_host"]["remedy"] == "Connect it at the org's own My Domain address."
+    assert found["sandbox"]["finding"] == (
+        "The org is a sandbox: when it is refreshed it becomes another org, and must be connected anew."
+    )
+
+
+def test_an_api_version_that_is_not_served_is_failing(
+    acme: Site, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connector.checks.API_VERSION", "12.0")
+    found = health(acme, command)["rights"]
+    assert (found["status"], found["finding"]) == ("failing", "The org does not serve API version 12.0.")
+
+
+def set_run(site: Site, state: str, code: str | None = None, error: str | None = None) -> None:
+    """Let there be no records, and one run in a state."""
+    for table in ("cursor", "read_window", "record", "run"):
+        site.query(f"DELETE FROM {table} RETURNING 1")  # type: ignore[arg-type]
+    run_id = site.request()
+    site.query(
+        "UPDATE run SET state = %(state)s, error_code = %(code)s, error = %(error)s WHERE id = %(id)s RETURNING id",
+        state=state,
+        code=code,
+        error=error,
+        id=run_id,
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "error", "cause"),
+    [
+        ("queued", None, None, "no worker has taken up the run that waits"),
+        ("running", None, None, "the first read is under way"),
+        ("waiting", None, None, "the org's share of API calls is used up"),
+        ("failed", "HTTP_500", "The org broke.", "the latest run failed: The org broke"),
+        (
+            "failed",
+            "INVALID_SESSION_ID",
+            "Session expired",
+            "Salesforce ends each new session at once, as a policy does that locks sessions to an IP address or domain",
+        ),
+        ("succeeded", None, None, "the login sees none, or the filter selects none"),
+    ],
+)
+def test_no_records_importing_is_diagnosed(
+    acme: Site, command: Command, *, state: str, code: str | None, error: str | None, cause: str
+) -> None:
+    set_run(acme, state, code, error)
+    found = health(acme, command)["importing"]
+    assert (found["status"], found["finding"]) == ("failing", f"No records are imported: {cause}.")
+    assert found["remedy"]
+
+
+def test_nothing_ever_begun_points_at_the_fleet(site: Site, command: Command) -> None:
+    site.connect()
+    found = health(site, command)
+    assert found["importing"]["finding"] == "No records are imported: no run has begun since it was connected."
+    assert "`connector worker` and `connector beat`" in found["importing"]["remedy"]
+
+
+REFUSALS = [
+    ("expired access/refresh token", "Reauthenticate the source with fresh credentials."),
+    (
+        "authentication failure",
+        "Check the password and the security token, and the user's login history in Salesforce Setup.",
+    ),
+    ("ip restricted", "Ask the Salesforce admin to allow the address in the app's or the profile's login ranges."),
+]
+
+
+@pytest.mark.parametrize(("words", "remedy"), REFUSALS)
+def test_a_sudden_disconnect_is_diagnosed(acme: Site, command: Command, words: str, remedy: str) -> None:
+    acme.fault("error", "/oauth2/token", times=None, status=400, code="invalid_grant", message=words)
+    acme.instance().tokens.expire_sessions()
+    command(acme, "sync", "acme", "--here", fails=4)
+    found = health(acme, command)["invalid_grant"]
+    assert "It worked until" in found["finding"]
+    assert "so the credentials were right: the user was frozen" in found["finding"]
+    assert "a sixth approval of the same user and app pushed it out" in found["finding"]
+    assert found["remedy"] == remedy
+
+
+@pytest.mark.parametrize(
+    ("code", "days", "says"),
+    [
+        ("invalid_grant", 40, "was not used for 40 days: the app's policy has ended the approval."),
+        ("invalid_client", 1, "the app was uninstalled, blocked, or given a new secret."),
+        ("inactive_user", 1, "the user was deactivated."),
+        ("INVALID_LOGIN", 1, "the password or the security token was changed, or the user was locked out."),
+        ("sweep_brake", 1, ""),
+    ],
+)
+def test_what_changed_is_told_from_when_it_last_worked(code: str, days: int, says: str) -> None:
+    now = datetime.now(UTC)
+    told = diagnosis.sudden(code, now - timedelta(days=days), now)
+    assert told.endswith(says)
+    assert bool(told) == bool(says)
+    assert diagnosis.sudden(code, None, now) == ""
+
+
+def test_an_org_without_api_needs_attention_and_heals_by_itself(acme: Site, command: Command) -> None:
+    acme.instance().integration_user.api_enabled = False
+    said = command(acme, "sync", "acme", "--here", fails=4)
+    assert said.startswith("The org or the user's profile has no access to the API any more")
+    found = health(acme, command)
+    assert found["API_DISABLED_FOR_ORG"]["status"] == "failing"
+    assert "'API Enabled'" in found["API_DISABLED_FOR_ORG"]["remedy"]
+    assert (acme.latest_run()["error_code"], acme.source().attention["blocks"]) == ("API_DISABLED_FOR_ORG", False)
+    acme.instance().integration_user.api_enabled = True
+    acme.sync()
+    assert acme.source().attention is None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [SessionExpired("INVALID_SESSION_ID", "x"), Transient("HTTP_503", "x"), ConnectorError("x")],
+)
+def test_what_passes_by_itself_needs_nobody(error: ConnectorError) -> None:
+    assert diagnosis.meaning(error) is None
+
+
+def test_a_session_of_the_wrong_kind_needs_attention() -> None:
+    found = diagnosis.meaning(SalesforceError("INVALID_SESSION_ID", "not valid for use with the REST API"))
+    assert found is not None
+    assert not found.blocks
+
+
+@pytest.mark.parametrize("state", ["paused", "disconnected", "archived", "deleting"])
+def test_a_source_that_is_not_read_says_how_to_go_on(acme: Site, command: Command, state: str) -> None:
+    acme.change(state=state)
+    asked = acme.asked("")
+    found = health(acme, command)
+    assert found["state"]["finding"] == f"The source is {state}: nothing is read."
+    assert found["state"]["remedy"]
+    assert state == "paused" or acme.asked("") == asked
+
+
+def test_the_budget_the_sweep_and_the_quarantine(acme: Site, command: Command) -> None:
+    org = acme.orgs["acme"]
+    org.corrupt("Lead", next(iter(org.snapshot("Lead"))), "CreatedDate", "some day")
+    acme.instance().usage.count(79_000)
+    acme.sync()
+    acme.change(next_sweep_at=datetime.now(UTC) - timedelta(days=3))
+    found = health(acme, command)
+    assert wrong(found) == {"quarantine_lead", "api_budget", "sweep"}
+    assert "work stops at 80,000" in found["api_budget"]["finding"]
+
+
+def test_an_old_read_and_a_gap_are_failing(acme: Site, command: Command) -> None:
+    acme.query("UPDATE cursor SET closed_to = now() - interval '5 hours' RETURNING 1")
+    acme.query("UPDATE read_window SET lo = hi + interval '1 day' WHERE object = 'Lead' RETURNING 1")
+    found = health(acme, command)
+    assert found["freshness_lead"]["finding"] == "Lead was last read completely 300 minutes ago."
