@@ -80,9 +80,10 @@ def edited_filters(scene: Scene, life: Life) -> None:
         scene.poll()
     _refused_while_at_work(scene)
     scene.later(HOUR)
-    accounts = sorted(scene.org.snapshot("Account"))
-    for account in life.random.sample(accounts, len(accounts) // 2):
-        scene.org.update("Account", account, {"Industry": life.random.choice((*WANTED, "Other"))})
+    accounts = {scene.org.row("Contact", contact)["AccountId"] for contact in life.live("Contact")} - {None}
+    for account in sorted(accounts)[::2]:
+        wanted = scene.org.row("Account", account)["Industry"] in WANTED
+        scene.org.update("Account", account, {"Industry": "Other" if wanted else WANTED[0]})
     scene.poll()
     assert scene.differences().missing or scene.differences().phantom, "a parent's change shows on no page"
     assert scene.attempt("sweep")["state"] == "succeeded"
