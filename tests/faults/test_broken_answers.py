@@ -74,6 +74,22 @@ def test_a_request_that_never_ends_is_given_up_and_made_again(scene: Scene, life
     assert scene.differences() == NONE
 
 
+@pytest.mark.parametrize("path", ["/jobs/query", "/results"])
+@pytest.mark.parametrize("kind", ["hang", "stall"])
+def test_a_bulk_request_that_never_ends_is_given_up_and_made_again(
+    make_scene: Callable[..., Scene], kind: str, path: str
+) -> None:
+    scene = make_scene(bulk_threshold=0)
+    settle(scene.org, Random(3), leads=6, contacts=6)
+    scene.connect()
+    fault = scene.fault(kind, path, times=2)
+    limits = mock.patch.multiple("connector.http", READ_TIMEOUT=0.4, RESPONSE_DEADLINE=0.8)
+    with limits, mock.patch("connector.client.DOWNLOAD_LIMIT", 0.8):
+        assert scene.poll()["state"] == "succeeded"
+    assert fault.hits == 2
+    assert scene.differences() == NONE
+
+
 @pytest.mark.usefixtures("life")
 @pytest.mark.parametrize("status", [420, 502])
 def test_attempts_are_bounded(scene: Scene, status: int) -> None:
