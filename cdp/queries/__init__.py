@@ -1,7 +1,18 @@
 """The one door out: every number and every profile that anyone shows is a named query here."""
 
 from cdp.queries.access import accounts, audit
-from cdp.queries.fleet import healed, log, objects, people_by_source, run, runs, sources, totals, usual_rate
+from cdp.queries.fleet import (
+    full_read_calls,
+    healed,
+    log,
+    objects,
+    people_by_source,
+    run,
+    runs,
+    sources,
+    totals,
+    usual_rate,
+)
 from cdp.queries.glance import calls_by_kind, days, glance, quarantined
 from cdp.queries.judged import decisions, dossier, events
 from cdp.queries.persons import people, person, resolve_person, why, widest_person
@@ -22,6 +33,7 @@ __all__ = [
     "dossier",
     "events",
     "find_records",
+    "full_read_calls",
     "glance",
     "healed",
     "log",

@@ -100,6 +100,19 @@ def usual_rate(session: Session, source_id: int) -> float | None:
     return found[0]["rate"] if found else None
 
 
+def full_read_calls(session: Session, source_id: int) -> int | None:
+    """How many API calls the source's last run took that read everything; None if there was none."""
+    found = rows(
+        driver(session),
+        """
+        SELECT api_calls FROM run WHERE id = (
+            SELECT max(run_id) FROM read_window WHERE source_id = %(source)s AND lo IS NULL)
+        """,
+        {"source": source_id},
+    )
+    return found[0]["api_calls"] if found else None
+
+
 def log(session: Session, source_id: int | None, limit: int = 100) -> list[Row]:
     """What runs did, newest first: one event for the start, the end and each object's imports, updates and so on."""
     return rows(

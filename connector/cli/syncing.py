@@ -55,13 +55,15 @@ def sweep(
     done, failure = run_sources(runtime, name, "sweep", here=here, options={"accept_absent": accept_absent})
     with transaction(runtime.database_url) as session:
         healed = [item for run in done for item in queries.healed(session, run["run_id"])]
+        full = queries.full_read_calls(session, sources.find(session, name).key)
     if json:
-        print_json({"runs": done, "healed": healed})
+        print_json({"runs": done, "healed": healed, "full_read_api_calls": full})
     else:
         _show_runs(done, json=False)
         table(("object", "record", "difference", "outcome"), (list(item.values()) for item in healed))
         calls = sum(run["api_calls"] for run in done)
-        console.print(f"{len(healed):,} differences healed with {calls:,} API calls.")
+        compared = f"; the last full read took {full:,}" if full is not None else ""
+        console.print(f"{len(healed):,} differences healed with {calls:,} API calls{compared}.")
     if failure:
         raise failure
 

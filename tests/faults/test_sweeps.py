@@ -1,5 +1,6 @@
 """What a sweep heals, and the brake that stops it when so much is absent that it looks like lost permissions."""
 
+import json
 from collections.abc import Callable
 from random import Random
 
@@ -72,3 +73,15 @@ def test_an_interrupted_sweep_goes_on_at_its_last_page(scene: Scene, life: Life)
     assert scene.attempt("sweep")["state"] == "succeeded"
     assert scene.differences() == NONE
     assert scene.query("SELECT run_id FROM sweep_row WHERE run_id = (SELECT max(id) FROM run)") == []
+
+
+def test_the_command_names_what_it_healed_and_what_a_full_read_costs(scene: Scene, life: Life) -> None:
+    purged = life.live("Contact")[0]
+    scene.org.purge("Contact", purged, logged=False)
+    first = scene.latest_run()["api_calls"]
+    told = json.loads(scene.cli("sweep", "acme", "--here", "--json").stdout)
+    [healed] = told["healed"]
+    assert (healed["object"], healed["record_id"], healed["difference"]) == ("Contact", purged, "phantom")
+    assert told["full_read_api_calls"] == first
+    shown = scene.cli("sweep", "acme", "--here").stdout
+    assert f"; the last full read took {first}." in shown
