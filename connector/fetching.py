@@ -70,8 +70,8 @@ def _fetch_chunk(work: Work, plan: Plan, record_ids: Sequence[str]) -> set[str]:
 def mark_absent(work: Work, plan: Plan, record_ids: Collection[str], read_at: datetime) -> None:
     """Mark records as gone that `fetch` has looked for in vain since `read_at`, the server's time before it began."""
     with transaction(work.runtime.database_url) as database:
-        sweeps.mark_gone(database, work.lease.source_id, plan.sobject.name, sorted(record_ids), read_at)
-        work.lease.note(database, plan.sobject.name, Outcome())
+        gone = sweeps.mark_gone(database, work.lease.source_id, plan.sobject.name, sorted(record_ids), read_at)
+        work.lease.note(database, plan.sobject.name, Outcome(written=gone, deleted=gone))
 
 
 def _query(work: Work, plan: Plan, record_ids: Sequence[str]) -> list[dict[str, Any]]:

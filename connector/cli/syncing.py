@@ -63,7 +63,8 @@ def sweep(
         table(("object", "record", "difference", "outcome"), (list(item.values()) for item in healed))
         calls = sum(run["api_calls"] for run in done)
         compared = f"; the last full read took {full:,}" if full is not None else ""
-        console.print(f"{len(healed):,} differences healed with {calls:,} API calls{compared}.")
+        differences = "1 difference" if len(healed) == 1 else f"{len(healed):,} differences"
+        console.print(f"{differences} healed with {calls:,} API calls{compared}.")
     if failure:
         raise failure
 

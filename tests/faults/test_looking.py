@@ -150,6 +150,16 @@ def test_the_log_tells_what_each_run_did_newest_first(scene: Scene) -> None:
     ]
 
 
+def test_what_was_marked_as_gone_is_logged_as_deleted(scene: Scene, life: Life) -> None:
+    logged, unlogged = life.live("Contact")[:2]
+    scene.org.purge("Contact", logged)
+    polled = scene.poll()["run_id"]
+    scene.org.purge("Contact", unlogged, logged=False)
+    swept = scene.attempt("sweep")["run_id"]
+    deleted = [event for event in events(scene) if event[1] == "records_deleted"]
+    assert deleted == [(swept, "records_deleted", "Contact", 1), (polled, "records_deleted", "Contact", 1)]
+
+
 def test_a_failure_is_logged_in_salesforce_s_own_words(scene: Scene) -> None:
     fresh(scene)
     scene.fault("error", "/describe", times=None, status=403, code="API_DISABLED_FOR_ORG", message="API is not enabled")
