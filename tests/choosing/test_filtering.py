@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from connector import runs
+from connector.errors import ConnectorError
 from tests.choosing.conftest import Command
 from tests.connector.conftest import Site
 
@@ -59,6 +60,40 @@ def test_what_a_preview_says_is_what_happens(peopled: Site, command: Command) ->
     assert len(held - live(peopled)) == contact["leave"] == 10
     assert len(live(peopled, "Lead")) == lead["enter"] == 30
     assert run["read"] == lead["rows"] + contact["rows"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param("gold", ["gold", "silver"], id="widened"),
+        pytest.param(["gold", "silver"], "gold", id="narrowed"),
+        pytest.param("gold", "silver", id="another"),
+    ],
+)
+def test_a_preview_in_mid_sync_says_what_happens(peopled: Site, command: Command, before: Any, after: Any) -> None:
+    def chosen(tier: Any) -> dict[str, Any]:
+        return {"field": "Contact.Tier__c", "op": "in", "value": tier if isinstance(tier, list) else [tier]}
+
+    command(peopled, "filter", "set", "acme", document=chosen(before))
+    peopled.fault("error", "/query/0", times=None, after=2, status=500, name="broken")
+    peopled.fault("page_size", "/query", times=None, size=4)
+    with pytest.raises(ConnectorError):
+        peopled.sync()
+    peopled.server.faults.clear("broken")
+    later(peopled)
+    for number, edited in enumerate(sorted(tiers(peopled, "gold", "silver", None))[:9]):
+        peopled.orgs["acme"].update("Contact", edited, {"Tier__c": ("silver", None, "gold")[number % 3]})
+    held = live(peopled)
+    lead, contact = json.loads(command(peopled, "filter", "preview", "acme", "--json", document=chosen(after)))[
+        "objects"
+    ]
+    command(peopled, "filter", "set", "acme", document=chosen(after))
+    peopled.sync()
+    assert live(peopled) == tiers(peopled, *chosen(after)["value"])
+    assert contact["match"] == len(live(peopled))
+    assert contact["enter"] == len(live(peopled) - held)
+    assert contact["leave"] == len(held - live(peopled))
+    assert lead["match"] == len(live(peopled, "Lead")) == 0
 
 
 def test_a_record_that_is_edited_leaves_and_enters(peopled: Site, command: Command) -> None:
