@@ -15,6 +15,7 @@ from sqlmodel import Session
 from cdp.errors import DatabaseUnavailable, NotMigrated
 
 Connection = psycopg.Connection[tuple[Any, ...]]
+IDLE_LIMIT_SECONDS = 60
 Statement = LiteralString | sql.SQL | sql.Composed
 
 
@@ -60,6 +61,15 @@ def driver(session: Session) -> Connection:
     connection = session.connection().connection.driver_connection
     assert isinstance(connection, psycopg.Connection)  # noqa: S101 - tells mypy what the engine's dialect guarantees
     return connection
+
+
+def limit_idling(connection: Connection) -> None:
+    """Let the server end this connection when its transaction stands still for IDLE_LIMIT_SECONDS, as that of a frozen
+    process does: nobody should wait for its locks any longer.
+    """
+    connection.execute(
+        "SELECT set_config('idle_in_transaction_session_timeout', %s, true)", (f"{IDLE_LIMIT_SECONDS}s",)
+    )
 
 
 def rows(connection: Connection, query: Statement, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:

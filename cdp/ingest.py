@@ -7,7 +7,7 @@ from psycopg import sql
 from sqlmodel import Session
 
 from cdp import quarantine
-from cdp.db import driver, rows
+from cdp.db import driver, limit_idling, rows
 from cdp.erasure import forget_erased
 from cdp.expressions import ERASED, LEFT_OUT, record_values
 from cdp.quarantine import BadRow
@@ -43,7 +43,11 @@ def store(session: Session, batch: Batch) -> Outcome:
 
 
 def _take_turn(session: Session, batch: Batch) -> None:
-    """Let one page of a source be laid over the records at a time: two that bring the same new record would collide."""
+    """Let one page of a source be laid over the records at a time: two that bring the same new record would collide.
+
+    Whoever is frozen in the middle of it loses its connection, and with it the turn, which others wait for.
+    """
+    limit_idling(driver(session))
     driver(session).execute("SELECT pg_advisory_xact_lock(%s, %s)", (PAGE_LOCK, batch.source_id))
 
 

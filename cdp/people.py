@@ -10,7 +10,7 @@ from sqlalchemy import Connection as EngineConnection
 from sqlmodel import Session
 
 from cdp import feed, merging
-from cdp.db import Connection, driver, engine, explained
+from cdp.db import Connection, driver, engine, explained, limit_idling
 from cdp.fields import Rules, rules
 from cdp.merging import Identity
 from cdp.profiles import store_people
@@ -72,6 +72,7 @@ def _resolver_session(url: str) -> Iterator[Session]:
         connection.commit()
         try:
             with snapshot(connection) as session:
+                limit_idling(driver(session))
                 yield session
         finally:
             connection.rollback()

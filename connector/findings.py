@@ -23,6 +23,7 @@ def replace(
 
     Returns the subjects of those that hold no more.
     """
+    take_turn(session, source)
     found = session.exec(
         select(Finding).where(Finding.source_id == source.key, Finding.object == sobject, col(Finding.code).in_(codes))
     ).all()
@@ -34,6 +35,11 @@ def replace(
     if new or known:
         notices.note(session, source.key)
     return {finding.subject for finding in known.values()}
+
+
+def take_turn(session: Session, source: Source) -> None:
+    """Until the transaction ends, let no other run of the source note what it found: both would add the same rows."""
+    session.exec(select(Source.id).where(Source.id == source.key).with_for_update(key_share=True)).one_or_none()
 
 
 def note_hidden(session: Session, source: Source, sobject: str, now: datetime, *, hidden: bool) -> None:

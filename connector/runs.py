@@ -131,18 +131,24 @@ def owner_name() -> str:
 
 
 def request(url: str, source_id: int, kind: str, options: dict[str, Any] | None = None) -> int:
-    """Ask for a run of a kind (see `sync.KINDS`) and return its id: the open one if there is one, else a new one."""
+    """Ask for a run of a kind (see `sync.KINDS`) and return its id: the open one if there is one, else a new one.
+
+    An open resync does the work of a poll.
+    """
     with transaction(url) as session:
         found = (
             driver(session)
             .execute(
                 """
-            WITH asked AS (
-                INSERT INTO run (source_id, kind, options) VALUES (%(source)s, %(kind)s, %(options)s)
+            WITH known AS (SELECT id FROM run WHERE source_id = %(source)s AND state = ANY(%(open)s)
+                           AND kind = ANY(CASE WHEN %(kind)s = 'poll' THEN '{poll,resync}' ELSE ARRAY[%(kind)s] END)
+                           ORDER BY kind DESC LIMIT 1),
+            asked AS (
+                INSERT INTO run (source_id, kind, options) SELECT %(source)s, %(kind)s, %(options)s
+                WHERE NOT EXISTS (SELECT FROM known)
                 ON CONFLICT (source_id, kind) WHERE state IN ('queued', 'running', 'waiting') DO NOTHING RETURNING id
             )
-            SELECT id FROM asked UNION ALL
-            SELECT id FROM run WHERE source_id = %(source)s AND kind = %(kind)s AND state = ANY(%(open)s) LIMIT 1
+            SELECT id FROM known UNION ALL SELECT id FROM asked
             """,
                 {"source": source_id, "kind": kind, "options": Jsonb(options or {}), "open": list(OPEN_STATES)},
             )
@@ -152,21 +158,37 @@ def request(url: str, source_id: int, kind: str, options: dict[str, Any] | None 
 
 
 def claim(url: str, run_id: int, owner: str) -> Lease | None:
-    """Take a run that is queued or waiting and due, or running on a lease that ran out; None if it is not free."""
+    """Take a run that is free (see _FREE), under the lock of its source; None if it is not."""
     with transaction(url) as session:
-        taken = rows(
-            driver(session),
-            """
-            UPDATE run SET state = 'running', owner = %(owner)s, epoch = epoch + 1, error = NULL, error_code = NULL,
-                   started_at = coalesce(started_at, now()), resume_at = NULL,
-                   lease_until = now() + make_interval(secs => %(seconds)s)
-            WHERE id = %(run)s AND (state = 'running' AND lease_until < now()
-                                    OR state IN ('queued', 'waiting') AND coalesce(resume_at <= now(), true))
-            RETURNING source_id, kind, epoch, coalesce(options, '{}') AS options
-            """,
-            {"run": run_id, "owner": owner, "seconds": LEASE_SECONDS},
-        )
+        connection = driver(session)
+        connection.execute(_TAKE_TURN, (run_id,))
+        parameters = {"run": run_id, "owner": owner, "seconds": LEASE_SECONDS}
+        taken = rows(connection, sql.SQL(_CLAIM).format(free=sql.SQL(_FREE)), parameters)
     return Lease(url, run_id, **taken[0]) if taken else None
+
+
+_TAKE_TURN = """
+    SELECT FROM source WHERE id = (SELECT source_id FROM run WHERE id = %s) FOR NO KEY UPDATE
+"""
+_CLAIM = """
+    UPDATE run SET state = 'running', owner = %(owner)s, epoch = epoch + 1, error = NULL, error_code = NULL,
+           started_at = coalesce(started_at, now()), resume_at = NULL,
+           lease_until = now() + make_interval(secs => %(seconds)s)
+    WHERE id = %(run)s AND {free}
+    RETURNING source_id, kind, epoch, coalesce(options, '{{}}') AS options
+"""
+# Queued or waiting and due, or running on a lease that ran out. A poll and a resync read by the same cursor: a poll
+# waits until the resync is over, which reads everything anyway; a resync waits only while a poll is at work.
+_FREE = """
+    (state = 'running' AND lease_until < now() OR state IN ('queued', 'waiting') AND coalesce(resume_at <= now(), true))
+    AND NOT EXISTS (
+        SELECT FROM run AS other
+        WHERE other.source_id = run.source_id
+          AND (run.kind = 'poll' AND other.kind = 'resync' AND other.state IN ('queued', 'running', 'waiting')
+               OR run.kind = 'resync' AND other.kind = 'poll' AND other.state = 'running'
+                  AND other.lease_until >= now())
+    )
+"""
 
 
 def cancel(session: Session, run_id: int) -> bool:
@@ -191,7 +213,7 @@ def due(url: str, sweep_interval: int) -> list[int]:
     with transaction(url) as session:
         connection = driver(session)
         connection.execute(_QUEUE_DUE, {"interval": sweep_interval})
-        return [row["id"] for row in rows(connection, _FREE)]
+        return [row["id"] for row in rows(connection, sql.SQL(_LIST_FREE).format(free=sql.SQL(_FREE)))]
 
 
 # A source that is blocked until a person has mended it is left alone.
@@ -199,14 +221,13 @@ _QUEUE_DUE = """
     WITH able AS (SELECT * FROM source
                   WHERE state = 'connected' AND NOT coalesce((attention->>'blocks')::boolean, false))
     INSERT INTO run (source_id, kind)
-    SELECT id, 'poll' FROM able WHERE next_poll_at <= now()
+    SELECT id, 'poll' FROM able WHERE next_poll_at <= now() AND NOT EXISTS (
+        SELECT FROM run WHERE source_id = able.id AND kind = 'resync' AND state IN ('queued', 'running', 'waiting'))
     UNION ALL
     SELECT id, 'sweep' FROM able
     WHERE coalesce(next_sweep_at, created_at + make_interval(secs => %(interval)s)) <= now()
     ON CONFLICT (source_id, kind) WHERE state IN ('queued', 'running', 'waiting') DO NOTHING
 """
-_FREE = """
-    SELECT id FROM run WHERE (state = 'running' AND lease_until < now())
-                          OR (state IN ('queued', 'waiting') AND coalesce(resume_at <= now(), true))
-    ORDER BY kind <> 'poll', id
+_LIST_FREE = """
+    SELECT id FROM run WHERE {free} ORDER BY kind <> 'poll', id
 """

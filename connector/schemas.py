@@ -35,6 +35,7 @@ def note(session: Session, source: Source, sobject: SalesforceObject, types: Fie
     So do answers of a permission field that cannot be read. One that changed its type or came back makes everything be
     read again, since no stamp told of its values; that stays due until `note_read`.
     """
+    findings.take_turn(session, source)
     stored = session.get(ObjectSchema, (source.key, sobject.name)) or ObjectSchema(
         source_id=source.key, object=sobject.name, fingerprint="", fields={}, seen_at=now
     )

@@ -120,10 +120,10 @@ def _note_failure(runtime: Runtime, lease: Lease, error: ConnectorError) -> None
     if isinstance(error, WaitingForQuota):
         lease.finish("waiting", code="quota", error=str(error), resume_at=error.resume_at)
         return
-    lease.finish("failed", code=code, error=str(error))
     if problem := diagnosis.meaning(error):
         sources.need_attention(runtime, lease.source_id, lease.kind, problem)
     _schedule(runtime, lease, RETRY_AFTER if isinstance(error, Transient) else _interval(runtime, lease))
+    lease.finish("failed", code=code, error=str(error))
     notifying.deliver(runtime.database_url, runtime.settings.notify_urls, lease.source_id)
 
 
@@ -132,10 +132,10 @@ def _note_success(runtime: Runtime, lease: Lease) -> None:
         with transaction(runtime.database_url) as database:
             removal.remove_source(database, lease.source_id)
         return
-    lease.finish("succeeded")
-    log.info("run_ended", outcome="done")
     sources.note_mended(runtime, lease.source_id, lease.kind)
     _schedule(runtime, lease, _interval(runtime, lease))
+    lease.finish("succeeded")
+    log.info("run_ended", outcome="done")
     notifying.deliver(runtime.database_url, runtime.settings.notify_urls, lease.source_id)
 
 
@@ -144,7 +144,10 @@ def _interval(runtime: Runtime, lease: Lease) -> int:
 
 
 def _schedule(runtime: Runtime, lease: Lease, seconds: float) -> None:
-    """Say when the same kind of work is due again; a backfill or a removal is not."""
+    """Say when the same kind of work is due again; a backfill or a removal is not.
+
+    To be said before the run ends: until then it is open, and no tick asks for another.
+    """
     with transaction(runtime.database_url) as database:
         source = database.get_one(Source, lease.source_id)
         moment = datetime.now(UTC) + timedelta(seconds=seconds)

@@ -173,8 +173,13 @@ def carry_out(runtime: Runtime, run_ids: list[int], *, here: bool) -> ConnectorE
 
 
 def _do(runtime: Runtime, run_id: int) -> None:
-    if not sync.execute(runtime, run_id):
-        _await(runtime, run_id)
+    """Carry out a run here, as soon as nobody else is at work on it or on what must come before it."""
+    while not sync.execute(runtime, run_id):
+        row = _find_run(runtime, run_id)
+        if row is None or row["state"] not in ("queued", "running"):
+            _raise_for(row)
+            return
+        time.sleep(LOOK_EVERY)
 
 
 def _send(runtime: Runtime, run_ids: list[int]) -> None:
@@ -195,11 +200,12 @@ def _await(runtime: Runtime, run_id: int) -> None:
                 "start `connector worker` and `connector beat`, or use --here."
             )
         time.sleep(LOOK_EVERY)
-    if row is not None:  # a removal takes its own run away
-        _raise_for(row)
+    _raise_for(row)
 
 
-def _raise_for(row: queries.Row) -> None:
+def _raise_for(row: queries.Row | None) -> None:
+    if row is None:  # a removal takes its own run away
+        return
     if row["state"] == "waiting":
         raise WaitingForQuota(row["error"], row["resume_at"] or datetime.now(UTC))
     if row["state"] == "failed":

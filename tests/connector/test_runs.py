@@ -209,3 +209,25 @@ def test_due_lists_every_run_that_is_free_and_no_other(cdp: Cdp) -> None:
 
 def test_every_process_has_a_name_of_its_own() -> None:
     assert runs.owner_name() != runs.owner_name()
+
+
+def test_a_poll_waits_for_a_resync_and_a_resync_for_a_poll_at_work(cdp: Cdp) -> None:
+    poll = runs.request(cdp.url, 1, "poll")
+    lease = claimed(cdp, poll)
+    resync = runs.request(cdp.url, 1, "resync")
+    assert runs.claim(cdp.url, resync, "other") is None
+    assert runs.claim(cdp.url, runs.request(cdp.url, 2, "resync"), "other"), "another source's is none of its business"
+    lease.hand_back()
+    assert runs.claim(cdp.url, poll, "me") is None, "it would read by the resync's cursor"
+    claimed(cdp, resync).finish("succeeded")
+    claimed(cdp, poll)
+
+
+def test_an_open_resync_does_the_work_of_a_poll(cdp: Cdp) -> None:
+    resync = runs.request(cdp.url, 1, "resync")
+    assert runs.request(cdp.url, 1, "poll") == resync
+    change(cdp, "UPDATE source SET next_poll_at = CASE id WHEN 1 THEN now() ELSE 'infinity'::timestamptz END")
+    assert runs.due(cdp.url, NEVER) == [resync]
+    claimed(cdp, resync).finish("succeeded")
+    [poll] = runs.due(cdp.url, NEVER)
+    assert poll != resync

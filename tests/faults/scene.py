@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,9 @@ class Differences:
     duplicate: tuple[str, ...] = ()
     people: tuple[UUID, ...] = ()
 
+    def __add__(self, other: "Differences") -> "Differences":
+        return Differences(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+
 
 NONE = Differences()
 
@@ -55,7 +58,7 @@ class RealRecord(oracle.Record):
 
 
 class Scene(Site):
-    """A site with the org `acme` alone on it; its clock moves only when a test moves it.
+    """A site with the org `acme` on it, and perhaps others; an org's clock moves only when a test moves it.
 
     `admits` tells whether the filter in force lets a row in, as (org, object, row).
     """
@@ -122,30 +125,40 @@ class Scene(Site):
 
     def differences(self) -> Differences:
         """Hold every record, and people as the oracle computes them from the truth, against what is stored."""
-        stored = self.query("SELECT * FROM record ORDER BY object, record_id")
-        mine = {(row["object"], row["record_id"]): row for row in stored}
         with transaction(self.url) as session:
             fields = {field.name: field for field in registered(session)}
+        found, records = NONE, []
+        for name, org in self.orgs.items():
+            wrong, real = self._compared(self.source(name), org, fields)
+            found, records = found + wrong, records + real
+        return replace(found, people=self._wrong_people(records, fields))
+
+    def _compared(self, source: Source, org: Org, fields: dict[str, Field]) -> tuple[Differences, list[oracle.Record]]:
+        """One org's records against what is stored of it; and these records as the oracle reads them."""
+        stored = self.query("SELECT * FROM record WHERE source_id = %(id)s ORDER BY object, record_id", id=source.key)
+        mine = {(row["object"], row["record_id"]): row for row in stored}
         truth = {
             (one, i): row
             for one in PEOPLE
-            for i, row in self.org.snapshot(one).items()
-            if not row["IsDeleted"] and self.admits(self.org, one, row)
+            for i, row in org.snapshot(one).items()
+            if not row["IsDeleted"] and self.admits(org, one, row)
         }
         live = {key for key, row in mine.items() if row["state"] == "live"}
-        source = self.source()
-        real = {key: self._real(source, key[0], row, mine.get(key, {}), fields) for key, row in truth.items()}
-        return Differences(
+        real = {key: self._real(source, org, key[0], (row, mine.get(key, {})), fields) for key, row in truth.items()}
+        wrong = Differences(
             missing=_ids(truth.keys() - live),
             stale=_ids(key for key in truth.keys() & live if not _same(real[key], mine[key], fields)),
             phantom=_ids(live - truth.keys()),
             duplicate=_ids({(row["object"], row["record_id"]) for row in stored} if len(mine) < len(stored) else ()),
-            people=self._wrong_people(list(real.values()), fields),
         )
+        return wrong, list(real.values())
 
-    def _real(self, source: Source, sobject: str, row: Row, stored: Row, fields: dict[str, Field]) -> RealRecord:
-        """A row of the org as the oracle reads it; what the login cannot see keeps the value that is stored."""
-        visible = self.org.objects[sobject].fields if sobject in self.org.objects else {}
+    def _real(
+        self, source: Source, org: Org, sobject: str, rows: tuple[Row, Row], fields: dict[str, Field]
+    ) -> RealRecord:
+        """A row, beside the stored one, as the oracle reads it; what the login cannot see keeps its old value."""
+        row, stored = rows
+        visible = org.objects[sobject].fields if sobject in org.objects else {}
         values: dict[str, str | None] = {}
         for name, target in source.mapping.get(sobject, {}).items():
             field = fields[target["to"]]
@@ -163,10 +176,10 @@ class Scene(Site):
             converted_to=row.get("ConvertedContactId"),
             email_permission=not row["HasOptedOutOfEmail"],
             values=values,
-            org=self.org.org_id,
+            org=org.org_id,
         )
 
-    def _wrong_people(self, records: list[RealRecord], fields: dict[str, Field]) -> tuple[UUID, ...]:
+    def _wrong_people(self, records: list[oracle.Record], fields: dict[str, Field]) -> tuple[UUID, ...]:
         identity = self.runtime.identity
         rules = oracle.Rules(
             {field.name: (field.type, field.rule) for field in fields.values()},
@@ -204,16 +217,21 @@ def _ids(keys: Any) -> tuple[str, ...]:
 
 
 @contextmanager
-def opened(database_url: str, folder: Path, start: datetime | None = None, **chosen: Any) -> Iterator[Scene]:
-    """Set the stage: a migrated database, a folder for certificates, the org's time, and chosen settings."""
-    org = Org("acme", clock=Clock(start or datetime.now(UTC).replace(microsecond=0)))
-    with SimulatorServer([org], ca_dir=folder) as server:
+def opened(
+    database_url: str, folder: Path, start: datetime | None = None, others: tuple[str, ...] = (), **chosen: Any
+) -> Iterator[Scene]:
+    """Set the stage: a migrated database, a folder for certificates, orgs and their time, and chosen settings."""
+    now = start or datetime.now(UTC).replace(microsecond=0)
+    orgs = [Org(name, clock=Clock(now)) for name in ("acme", *others)]
+    with SimulatorServer(orgs, ca_dir=folder) as server:
+        hosts = [server.url(org).removeprefix("https://") for org in orgs]
+        hosts += [server.instance(org).spare_url.removeprefix("https://") for org in orgs]
         settings = {
             "home": folder / "home",
             "database_url": database_url,
             "encryption_keys": KEY,
             "ca_bundle": server.ca_file,
-            "allowed_hosts": [server.url(org).removeprefix("https://")],
+            "allowed_hosts": hosts,
             **chosen,
         }
-        yield Scene(Runtime(Settings(**settings, _env_file=None)), server, {"acme": org})
+        yield Scene(Runtime(Settings(**settings, _env_file=None)), server, {org.key: org for org in orgs})

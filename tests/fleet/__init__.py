@@ -1,0 +1,1 @@
+"""Faults of the fleet: real workers and beats, killed, frozen, starved and deceived."""

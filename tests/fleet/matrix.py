@@ -1,0 +1,36 @@
+"""Playing one fault of the fleet once, and counting what is wrong when it has come to rest."""
+
+from pathlib import Path
+from random import Random
+
+from tests.faults.life import settle
+from tests.faults.matrix import Result
+from tests.fleet.crew import Crew, mustered
+from tests.fleet.rows import Fault
+
+
+def play(fault: Fault, seed: int, folder: Path, *, long: bool) -> Result:
+    """Fill the orgs, connect them, play the fault, let the fleet come to rest, and compare."""
+    with mustered(folder, fault.others) as crew:
+        lives = {name: settle(org, Random(f"{seed} {name}")) for name, org in crew.scene.orgs.items()}
+        for name in crew.scene.orgs:
+            if fault.rotates:
+                crew.scene.instance(name).settings.rotate_refresh_tokens = True
+            crew.scene.connect(name, "refresh_token" if fault.rotates else "client_credentials")
+        fault(crew, lives["acme"], long=long)
+        return _rested(crew, fault, seed)
+
+
+def _rested(crew: Crew, fault: Fault, seed: int) -> Result:
+    seconds, scene = crew.settle(), crew.scene
+    return Result(
+        fault=fault.name,
+        seed=seed,
+        in_salesforce=scene.written_in_salesforce(),
+        stored=scene.stored_rows(),
+        wrong=scene.differences(),
+        gaps=len(scene.gaps()),
+        seconds=seconds,
+        calls=scene.instance().usage.used(),
+        least=fault.least,
+    )
