@@ -4,11 +4,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
 
 from cdp.models import Source
 from cdp.records import Layout
-from connector import filters
+from connector import filters, transform
 from connector.client import OrgClient
 from connector.cursors import Pass
 from connector.errors import BadInput, DailyLimitReached, SalesforceError, SessionExpired, Transient
@@ -136,14 +135,4 @@ def _store_page(work: Work, plan: Plan, page: Page, *, expected: int | None) -> 
         work.keep_progress(database, plan.sobject.name, {"page": page.checkpoint, "done": page.last})
         if page.last:
             source = database.get_one(Source, work.source.key)
-            source.mapping = _filled(source.mapping, plan)
-
-
-def _filled(mapping: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
-    """Return the mapping with the plan's fields no longer waiting to be filled."""
-    name, done = plan.sobject.name, set(plan.layout.fields.values())
-    fields = {
-        field: {key: value for key, value in target.items() if key != "mapped_at" or field not in done}
-        for field, target in mapping[name].items()
-    }
-    return {**mapping, name: fields}
+            source.mapping = transform.filled(source.mapping, plan)

@@ -262,7 +262,7 @@ def _store_page(work: Work, step: Step, page: Page, *, expected: int | None) -> 
         elif step.upcoming:
             cursor.checkpoint = _checkpoint(step, step.upcoming, None)
         else:
-            _close_window(database, work, cursor, step.window)
+            _close_window(database, work, cursor, step)
     log.info("page_stored", object=step.plan.sobject.name, rows=outcome.read, written=outcome.written)
 
 
@@ -280,13 +280,14 @@ def _checkpoint(step: Step, part: Pass, page: Checkpoint | None) -> Checkpoint:
     }
 
 
-def _close_window(database: Session, work: Work, cursor: Cursor, window: Window) -> None:
+def _close_window(database: Session, work: Work, cursor: Cursor, step: Step) -> None:
+    window = step.window
     closed = ReadWindow(
         source_id=cursor.source_id, object=cursor.object, run_id=work.lease.run_id, lo=window.lo, hi=window.hi
     )
     database.add(closed)
     if window.lo is None:
-        schemas.note_read(database, cursor.source_id, cursor.object)
+        schemas.note_read(database, cursor.source_id, step.plan)
     if not window.bounded:  # the first half of a split window is not all that this run has to read
         work.keep_progress(database, cursor.object, {"done": True})
     cursor.checkpoint = None

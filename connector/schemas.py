@@ -14,7 +14,7 @@ from cdp import fields
 from cdp.models import Finding, ObjectSchema, Source
 from connector import findings, transform
 from connector.objects import SalesforceObject
-from connector.transform import FieldTypes
+from connector.transform import FieldTypes, Plan
 
 log = structlog.get_logger()
 
@@ -62,11 +62,14 @@ def note(session: Session, source: Source, sobject: SalesforceObject, types: Fie
     return Drift(frozenset(unfit), stored.reread, added)
 
 
-def note_read(session: Session, source_id: int, sobject: str) -> None:
-    """Note that everything of an object has been read again."""
-    stored = session.get(ObjectSchema, (source_id, sobject))
+def note_read(session: Session, source_id: int, plan: Plan) -> None:
+    """Note that everything of an object has been read again: its newly mapped fields are filled by that."""
+    stored = session.get(ObjectSchema, (source_id, plan.sobject.name))
     if stored is not None:
         stored.reread = False
+    source = session.get_one(Source, source_id)
+    if any("mapped_at" in target for target in source.mapping.get(plan.sobject.name, {}).values()):
+        source.mapping = transform.filled(source.mapping, plan)
 
 
 def _unfit(session: Session, mapping: Mapping[str, Mapping[str, str]], types: FieldTypes) -> set[str]:

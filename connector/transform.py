@@ -139,6 +139,16 @@ def _consent(sobject: str, types: FieldTypes, permissions: Mapping[str, Any]) ->
     return answers
 
 
+def filled(mapping: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
+    """Return a source's mapping with the fields that the plan has read no longer waiting to be filled."""
+    name, done = plan.sobject.name, set(plan.layout.fields.values())
+    fields = {
+        field: {key: value for key, value in target.items() if key != "mapped_at" or field not in done}
+        for field, target in mapping.get(name, {}).items()
+    }
+    return {**mapping, name: fields}
+
+
 def text(value: object) -> str:
     """Return a JSON value as it would stand in a Bulk CSV; null is the empty text, as it is there."""
     if value is None:

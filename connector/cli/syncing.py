@@ -73,7 +73,7 @@ def sweep(
 def backfill(
     name: SourceName,
     fields: Annotated[
-        str | None, typer.Option(help="Mapped fields to fill, as Lead.X,Contact.Y; all otherwise.")
+        str | None, typer.Option(help="Mapped fields to fill, as Lead.X,Contact.Y; all new ones otherwise.")
     ] = None,
     estimate: Annotated[bool, typer.Option("--estimate", help="Only say what it would cost; writes nothing.")] = False,
     here: Here = False,
