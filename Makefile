@@ -24,7 +24,7 @@ install: $(STAMP) ## make the virtual environment
 demo: $(STAMP) ## run the main job on this machine; ends by itself
 	@$(BIN)/connector demo
 
-dashboard: $(STAMP) ## serve the status page of this folder's installation
+dashboard: $(STAMP) ## serve the dashboard of this folder's installation
 	@$(BIN)/connector migrate && $(BIN)/connector dashboard
 
 check: $(STAMP) ## lint, format, types and import contracts
@@ -41,6 +41,10 @@ faults: $(STAMP) ## inject every fault with three seeds, and write docs/faults.m
 
 backfill: $(STAMP) ## backfill 100,000 records while workers are killed and records edited
 	@BACKFILL_RECORDS=100000 $(BIN)/pytest -s tests/life/test_backfill_large.py
+
+browser: $(STAMP) ## drive the dashboard with Debian's Chromium, and take the pictures of the README
+	@test -x /usr/bin/chromium || { echo "A browser is needed: apt-get install chromium" >&2; exit 1; }
+	@SCREENSHOTS=1 $(BIN)/pytest tests/dashboard/test_browser.py
 
 bench: $(STAMP) ## measure against raw COPY and a plain script
 	@$(BIN)/python -m tests.bench

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Path, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
@@ -16,7 +16,9 @@ from connector.runtime import Runtime
 
 OPEN = frozenset({"/login", "/login/provider", "/login/provider/callback", "/healthz"})
 # What a viewer may not even look at: the audit log, and pages that only lead to a change.
-FOR_ADMINS = re.compile(r"/(audit|connect)(/.*)?|/sources/\d+/(do|backfill)/.*|/people/[^/]+/(split|join)")
+FOR_ADMINS = re.compile(
+    r"/(audit|connect)(/.*)?|/sources/\d+/(do|backfill)/.*|/sources/\d+/mapping/confirm|/people/[^/]+/(split|join)"
+)
 OF_EVERYBODY = frozenset({"/login", "/logout"})
 READING = frozenset({"GET", "HEAD"})
 COOKIE = "connector"
@@ -127,5 +129,8 @@ def _who(request: Request) -> Visitor:
     return found
 
 
+LARGEST_ID = 2**31 - 1  # of an integer column
 Who = Annotated[Visitor, Depends(_who)]
 Here = Annotated[Runtime, Depends(runtime_of)]
+InPath = Annotated[int, Path(ge=1, le=LARGEST_ID)]
+InQuery = Annotated[int | None, Query(ge=1, le=LARGEST_ID)]

@@ -13,7 +13,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import Response
 
 from cdp.errors import CdpError, DatabaseUnavailable, NotDecidable, NotMigrated
-from connector.dashboard import connecting, login, overview, people, source, trail
+from connector.dashboard import api, connecting, filter_editor, login, mapping_editor, overview, people, source, trail
 from connector.dashboard.access import READING, Denied, Visitor, guard, to_login
 from connector.dashboard.figures import Counter
 from connector.dashboard.pages import HERE, is_part, render
@@ -57,8 +57,8 @@ def create_app(runtime: Runtime) -> FastAPI:
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=_hosts(runtime), www_redirect=False)
     app.mount("/static/htmx", StaticFiles(packages=[("js_lib_htmx", "static/htmx")]), name="htmx")
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
-    for router in (login.router, connecting.router, overview.router, people.router, source.router, trail.router):
-        app.include_router(router)
+    for room in (login, overview, source, filter_editor, mapping_editor, people, connecting, trail, api):
+        app.include_router(room.router)
     app.add_api_route("/healthz", _alive, response_class=PlainTextResponse, include_in_schema=False)
     for kind in (Denied, ConnectorError, CdpError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, _explain)

@@ -13,7 +13,7 @@ from connector import lifecycle, runs, sources, states
 from connector.audit import noted
 from connector.auth.refusals import refusal
 from connector.dashboard import pending
-from connector.dashboard.access import Here, Who, cookie_name, origin
+from connector.dashboard.access import LARGEST_ID, Here, InPath, InQuery, Who, cookie_name, origin
 from connector.dashboard.pages import go_to, render
 from connector.hosts import check_url
 from connector.http import session as http_session
@@ -25,7 +25,7 @@ HOSTS = {"production": "https://login.salesforce.com", "sandbox": "https://test.
 
 
 @router.get("")
-def form(request: Request, runtime: Here, source: int | None = None) -> Response:
+def form(request: Request, runtime: Here, source: InQuery = None) -> Response:
     """Ask what to connect, or what to sign in to anew."""
     known = _known(runtime, source) if source is not None else None
     return render(request, "connect.html", known=known, callback=_callback(request))
@@ -54,7 +54,7 @@ def begin(
     name: Annotated[str, Form()] = "",
     environment: Annotated[str, Form()] = "production",
     domain: Annotated[str, Form()] = "",
-    source: Annotated[int | None, Form()] = None,
+    source: Annotated[int | None, Form(ge=1, le=LARGEST_ID)] = None,
 ) -> Response:
     """Keep what was chosen until Salesforce answers, and show the way there."""
     known = _known(runtime, source) if source is not None else None
@@ -103,7 +103,7 @@ def _finish(runtime: Runtime, kept: dict[str, Any], code: str, callback: str) ->
 
 
 @router.get("/done/{source_id}")
-def done(request: Request, runtime: Here, source_id: int) -> Response:
+def done(request: Request, runtime: Here, source_id: InPath) -> Response:
     """Show that it is connected, what its login may do, and how the first sync goes on."""
     with transaction(runtime.database_url) as database:
         found = database.get(Source, source_id)

@@ -12,7 +12,7 @@ from cdp import queries
 from cdp.db import transaction
 from connector import deciding, tracing
 from connector.audit import noted
-from connector.dashboard.access import Here, Who
+from connector.dashboard.access import Here, InPath, Who
 from connector.dashboard.pages import go_to, is_part, render
 from connector.errors import BadInput
 from connector.soql import RECORD_ID
@@ -124,7 +124,7 @@ def decisions(request: Request, runtime: Here) -> Response:
 
 
 @router.post("/decisions/{number}/undo")
-def undo(runtime: Here, who: Who, number: int) -> Response:
+def undo(runtime: Here, who: Who, number: InPath) -> Response:
     """Take a decision back."""
     with noted(runtime.database_url, who.actor, "undo decision", str(number)):
         deciding.undo(runtime, number)

@@ -9,7 +9,7 @@ from cdp import queries
 from cdp.db import transaction
 from cdp.models import Source
 from connector import backfilling, lifecycle, reports, sources
-from connector.dashboard.access import Here, Who
+from connector.dashboard.access import Here, InPath, Who
 from connector.dashboard.actions import ACTIONS, perform, possible
 from connector.dashboard.pages import go_to, is_part, render
 from connector.health import health
@@ -19,7 +19,7 @@ router = APIRouter(prefix="/sources/{source_id}", include_in_schema=False)
 RUNS, LOGGED = 20, 20
 
 
-def wanted(runtime: Here, source_id: int) -> Source:
+def wanted(runtime: Here, source_id: InPath) -> Source:
     """Return the source that a path names; 404 when there is none."""
     with transaction(runtime.database_url) as database:
         found = database.get(Source, source_id)

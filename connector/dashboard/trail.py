@@ -5,7 +5,7 @@ from starlette.responses import Response
 
 from cdp import queries
 from cdp.db import transaction
-from connector.dashboard.access import Here
+from connector.dashboard.access import Here, InQuery
 from connector.dashboard.pages import render
 
 router = APIRouter(include_in_schema=False)
@@ -13,7 +13,7 @@ AT_ONCE = 100
 
 
 @router.get("/audit")
-def audit(request: Request, runtime: Here, before: int | None = None) -> Response:
+def audit(request: Request, runtime: Here, before: InQuery = None) -> Response:
     """Show who changed what, newest first, and who may sign in."""
     with transaction(runtime.database_url) as database:
         entries = queries.audit(database, AT_ONCE, before)
