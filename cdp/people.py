@@ -34,28 +34,44 @@ def resolve(url: str, identity: Identity) -> Resolution:
     A change of the configuration recomputes everybody.
     """
     with _resolver_session(url) as session:
-        connection = driver(session)
-        in_force = rules(session)
-        touched = _count_touched(connection)
-        changed = configuration_changed(connection, identity, in_force)
-        everything = changed or (touched > 0 and _mostly_touched(connection, touched))
-        if not touched and not everything:
+        return _bring_up_to_date(session, identity)
+
+
+def resolve_if_idle(url: str, identity: Identity) -> Resolution:
+    """Bring people up to date unless another resolver is at work, which is not waited for."""
+    with explained(url), engine(url).connect() as connection:
+        free = connection.exec_driver_sql("SELECT pg_try_advisory_lock(%s)", (RESOLVER_LOCK,)).scalar_one()
+        connection.commit()
+        if not free:
             return Resolution(0, 0, 0)
-        if not everything:  # what is touched is found by index, which costs little in memory or on a flash disk
-            connection.execute("SET LOCAL random_page_cost = 1.1")
-        _work_out_groups(connection, identity, everything=everything)
-        feed.note_passages(connection, everything=everything)
-        feed.note_departures(connection)
-        _store_membership(connection, everything=everything)
-        written, removed = store_people(connection, in_force)
-        feed.write(connection, "configuration" if changed and not touched else "records")
-        connection.execute("DELETE FROM touched")
-        _remember_configuration(connection, identity, in_force)
-        if everything:
-            connection.execute(
-                "ANALYZE membership; ANALYZE person (person_id); ANALYZE record (handle)"
-            )  # or the next pass plans for none
-        return Resolution(touched, written, removed)
+        with _unlocking(connection), snapshot(connection) as session:
+            limit_idling(driver(session))
+            return _bring_up_to_date(session, identity)
+
+
+def _bring_up_to_date(session: Session, identity: Identity) -> Resolution:
+    connection = driver(session)
+    in_force = rules(session)
+    touched = _count_touched(connection)
+    changed = configuration_changed(connection, identity, in_force)
+    everything = changed or (touched > 0 and _mostly_touched(connection, touched))
+    if not touched and not everything:
+        return Resolution(0, 0, 0)
+    if not everything:  # what is touched is found by index, which costs little in memory or on a flash disk
+        connection.execute("SET LOCAL random_page_cost = 1.1")
+    _work_out_groups(connection, identity, everything=everything)
+    feed.note_passages(connection, everything=everything)
+    feed.note_departures(connection)
+    _store_membership(connection, everything=everything)
+    written, removed = store_people(connection, in_force)
+    feed.write(connection, "configuration" if changed and not touched else "records")
+    connection.execute("DELETE FROM touched")
+    _remember_configuration(connection, identity, in_force)
+    if everything:
+        connection.execute(
+            "ANALYZE membership; ANALYZE person (person_id); ANALYZE record (handle)"
+        )  # or the next pass plans for none
+    return Resolution(touched, written, removed)
 
 
 def forget_events(url: str, keep: timedelta) -> int:
@@ -70,14 +86,20 @@ def _resolver_session(url: str) -> Iterator[Session]:
     with explained(url), engine(url).connect() as connection:
         connection.exec_driver_sql("SELECT pg_advisory_lock(%s)", (RESOLVER_LOCK,))
         connection.commit()
-        try:
-            with snapshot(connection) as session:
-                limit_idling(driver(session))
-                yield session
-        finally:
-            connection.rollback()
-            connection.exec_driver_sql("SELECT pg_advisory_unlock(%s)", (RESOLVER_LOCK,))
-            connection.commit()
+        with _unlocking(connection), snapshot(connection) as session:
+            limit_idling(driver(session))
+            yield session
+
+
+@contextmanager
+def _unlocking(connection: EngineConnection) -> Iterator[None]:
+    """Let go of the resolver's lock at the end, whatever happens."""
+    try:
+        yield
+    finally:
+        connection.rollback()
+        connection.exec_driver_sql("SELECT pg_advisory_unlock(%s)", (RESOLVER_LOCK,))
+        connection.commit()
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from sqlmodel import Session
 
 from cdp.db import driver, rows, transaction
 from cdp.errors import LeaseLost
+from cdp.queries.waiting import FREE
 from cdp.records import Outcome
 
 LEASE_SECONDS = 90
@@ -157,44 +158,38 @@ def request(url: str, source_id: int, kind: str, options: dict[str, Any] | None 
     return int(found[0]) if found else request(url, source_id, kind, options)
 
 
-def claim(url: str, run_id: int, owner: str) -> Lease | None:
-    """Take a run that is free (see _FREE), under the lock of its source; None if it is not."""
+def claim(url: str, run_id: int, owner: str, org_concurrency: int | None = None) -> Lease | None:
+    """Take a run that is queued or waiting and due, or running on a lease that ran out; None if it is not free.
+
+    Nor is it when as many runs of its source are at work already as may be at once.
+    """
+    asked = {"run": run_id, "owner": owner, "seconds": LEASE_SECONDS, "at_most": org_concurrency}
     with transaction(url) as session:
         connection = driver(session)
-        connection.execute(_TAKE_TURN, (run_id,))
-        parameters = {"run": run_id, "owner": owner, "seconds": LEASE_SECONDS}
-        taken = rows(connection, sql.SQL(_CLAIM).format(free=sql.SQL(_FREE)), parameters)
+        # Claims of one source follow one another, so that each counts those before it.
+        connection.execute(
+            "SELECT FROM source WHERE id = (SELECT source_id FROM run WHERE id = %s) FOR NO KEY UPDATE", (run_id,)
+        )
+        taken = rows(connection, _CLAIM, asked)
     return Lease(url, run_id, **taken[0]) if taken else None
 
 
-_TAKE_TURN = """
-    SELECT FROM source WHERE id = (SELECT source_id FROM run WHERE id = %s) FOR NO KEY UPDATE
-"""
-_CLAIM = """
-    UPDATE run SET state = 'running', owner = %(owner)s, epoch = epoch + 1, error = NULL, error_code = NULL,
+_CLAIM = sql.SQL(
+    """
+    UPDATE run AS r SET state = 'running', owner = %(owner)s, epoch = epoch + 1, error = NULL, error_code = NULL,
            started_at = coalesce(started_at, now()), resume_at = NULL,
            lease_until = now() + make_interval(secs => %(seconds)s)
     WHERE id = %(run)s AND {free}
+      AND coalesce((SELECT count(*) FROM run AS o WHERE o.source_id = r.source_id AND o.id <> r.id
+                    AND o.state = 'running' AND o.lease_until > now()) < %(at_most)s::integer, true)
     RETURNING source_id, kind, epoch, coalesce(options, '{{}}') AS options
-"""
-# Queued or waiting and due, or running on a lease that ran out. A poll and a resync read by the same cursor: a poll
-# waits until the resync is over, which reads everything anyway; a resync waits only while a poll is at work.
-_FREE = """
-    (state = 'running' AND lease_until < now() OR state IN ('queued', 'waiting') AND coalesce(resume_at <= now(), true))
-    AND NOT EXISTS (
-        SELECT FROM run AS other
-        WHERE other.source_id = run.source_id
-          AND (run.kind = 'poll' AND other.kind = 'resync' AND other.state IN ('queued', 'running', 'waiting')
-               OR run.kind = 'resync' AND other.kind = 'poll' AND other.state = 'running'
-                  AND other.lease_until >= now())
-    )
-"""
+    """
+).format(free=FREE)
 
 
-def cancel(session: Session, run_id: int) -> bool:
-    """End an open run, whoever works on it: that worker can write nothing more. False when it was over already."""
-    done = driver(session).execute(sql.SQL(_CANCEL).format(sql.SQL("id")), (run_id, list(OPEN_STATES)))
-    return done.rowcount == 1
+def cancel(session: Session, run_id: int) -> None:
+    """End a run if it is open, whoever works on it: that worker can write nothing more."""
+    driver(session).execute(sql.SQL(_CANCEL).format(sql.SQL("id")), (run_id, list(OPEN_STATES)))
 
 
 def cancel_open(session: Session, source_id: int) -> None:
@@ -205,29 +200,4 @@ def cancel_open(session: Session, source_id: int) -> None:
 _CANCEL = """
     UPDATE run SET state = 'cancelled', epoch = epoch + 1, ended_at = now(), owner = NULL, lease_until = NULL
     WHERE {} = %s AND state = ANY(%s)
-"""
-
-
-def due(url: str, sweep_interval: int) -> list[int]:
-    """Queue the polls and sweeps whose time has come (seconds between sweeps), and return the ids of all free runs."""
-    with transaction(url) as session:
-        connection = driver(session)
-        connection.execute(_QUEUE_DUE, {"interval": sweep_interval})
-        return [row["id"] for row in rows(connection, sql.SQL(_LIST_FREE).format(free=sql.SQL(_FREE)))]
-
-
-# A source that is blocked until a person has mended it is left alone.
-_QUEUE_DUE = """
-    WITH able AS (SELECT * FROM source
-                  WHERE state = 'connected' AND NOT coalesce((attention->>'blocks')::boolean, false))
-    INSERT INTO run (source_id, kind)
-    SELECT id, 'poll' FROM able WHERE next_poll_at <= now() AND NOT EXISTS (
-        SELECT FROM run WHERE source_id = able.id AND kind = 'resync' AND state IN ('queued', 'running', 'waiting'))
-    UNION ALL
-    SELECT id, 'sweep' FROM able
-    WHERE coalesce(next_sweep_at, created_at + make_interval(secs => %(interval)s)) <= now()
-    ON CONFLICT (source_id, kind) WHERE state IN ('queued', 'running', 'waiting') DO NOTHING
-"""
-_LIST_FREE = """
-    SELECT id FROM run WHERE {free} ORDER BY kind <> 'poll', id
 """

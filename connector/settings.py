@@ -48,6 +48,9 @@ class Settings(BaseSettings):
     poll_overlap: int = Field(600, ge=0, description="how far a poll reaches back behind the last one")
     sweep_interval: int = Field(86400, ge=60, description="time between sweeps of a source")
     api_share: float = Field(0.8, gt=0, le=1, description="share of the org's daily API calls never exceeded")
+    org_concurrency: int = Field(2, ge=1, description="runs of one source that are worked on at once")
+    task_limit: int = Field(1800, ge=120, description="a slice that takes longer is cut off")
+    visibility_timeout: int = Field(3600, ge=180, description="after which the broker delivers a lost message again")
     bulk_threshold: int = Field(20000, ge=0, description="rows above which a read goes through Bulk API 2.0")
     max_records_per_key: int = Field(50, ge=1, description="an email held by more live records merges nobody")
     never_merge: CommaSeparated = Field(

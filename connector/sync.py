@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 
 import structlog
+from billiard.exceptions import SoftTimeLimitExceeded
 
 from cdp import people, removal
 from cdp.db import transaction
@@ -13,9 +14,11 @@ from cdp.errors import CdpError, LeaseLost
 from cdp.models import Run, Source
 from connector import backfilling, diagnosis, lifecycle, notifying, polling, runs, slices, sources, sweeping
 from connector.errors import (
+    BadInput,
     ConnectorError,
     DailyLimitReached,
     NeedsAttention,
+    Refused,
     SalesforceError,
     Transient,
     WaitingForQuota,
@@ -57,7 +60,7 @@ def execute(runtime: Runtime, run_id: int) -> bool:
 
 def work_on(runtime: Runtime, run_id: int) -> Turn:
     """Carry out one slice of a run; raises as `execute`."""
-    lease = runs.claim(runtime.database_url, run_id, runs.owner_name())
+    lease = runs.claim(runtime.database_url, run_id, runs.owner_name(), runtime.settings.org_concurrency)
     if lease is None:
         return Turn.NOT_OURS
     with structlog.contextvars.bound_contextvars(run=run_id, source=lease.source_id, kind=lease.kind):
@@ -80,6 +83,10 @@ def work_on(runtime: Runtime, run_id: int) -> Turn:
             problem = _named(error)
             _note_failure(runtime, lease, problem)
             raise (diagnosis.meaning(problem) or problem) from error
+        except SoftTimeLimitExceeded:
+            lease.hand_back()
+            log.warning("slice_cut", reason="it took longer than CONNECTOR_TASK_LIMIT allows")
+            return Turn.GOES_ON
         except CdpError:
             raise  # the database is the trouble: the lease runs out by itself
         except Exception as error:
@@ -90,6 +97,25 @@ def work_on(runtime: Runtime, run_id: int) -> Turn:
             raise
         _note_success(runtime, lease)
     return Turn.OVER
+
+
+def cancel(runtime: Runtime, run_id: int) -> None:
+    """End an open run, whoever works on it; a poll or sweep is due again after its interval.
+
+    Raises:
+        BadInput: there is no such run.
+        Refused: it is over already.
+    """
+    with transaction(runtime.database_url) as database:
+        run = database.get(Run, run_id)
+        if run is None:
+            raise BadInput(f"There is no run {run_id}: `connector status` shows the latest runs.")
+        if run.state not in runs.OPEN_STATES:
+            raise Refused(f"Run {run_id} is {run.state}: only a run that is under way can be cancelled.")
+    _schedule(runtime, run, _interval(runtime, run))
+    with transaction(runtime.database_url) as database:
+        runs.cancel(database, run_id)
+    log.info("run_cancelled", run=run_id, source=run.source_id, kind=run.kind)
 
 
 def _await_pause(runtime: Runtime, run_id: int) -> None:
@@ -139,19 +165,19 @@ def _note_success(runtime: Runtime, lease: Lease) -> None:
     notifying.deliver(runtime.database_url, runtime.settings.notify_urls, lease.source_id)
 
 
-def _interval(runtime: Runtime, lease: Lease) -> int:
-    return runtime.settings.sweep_interval if lease.kind == "sweep" else runtime.settings.poll_interval
+def _interval(runtime: Runtime, run: Lease | Run) -> int:
+    return runtime.settings.sweep_interval if run.kind == "sweep" else runtime.settings.poll_interval
 
 
-def _schedule(runtime: Runtime, lease: Lease, seconds: float) -> None:
+def _schedule(runtime: Runtime, run: Lease | Run, seconds: float) -> None:
     """Say when the same kind of work is due again; a backfill or a removal is not.
 
     To be said before the run ends: until then it is open, and no tick asks for another.
     """
     with transaction(runtime.database_url) as database:
-        source = database.get_one(Source, lease.source_id)
+        source = database.get_one(Source, run.source_id)
         moment = datetime.now(UTC) + timedelta(seconds=seconds)
-        if lease.kind == "sweep":
+        if run.kind == "sweep":
             source.next_sweep_at = moment
-        elif lease.kind in ("poll", "resync"):
+        elif run.kind in ("poll", "resync"):
             source.next_poll_at = moment

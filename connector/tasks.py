@@ -7,19 +7,22 @@ from typing import Any
 
 import structlog
 from celery import Celery, Task
-from celery.signals import setup_logging, worker_process_init
+from celery.signals import setup_logging, worker_process_init, worker_shutting_down
 from kombu.exceptions import OperationalError
 
 from cdp import people
 from cdp.db import engine
 from cdp.errors import CdpError
-from connector import notifying, runs, sync
-from connector.errors import ConnectorError
+from connector import lanes, notifying, slices, sync
+from connector.errors import BadInput, ConnectorError
 from connector.log import configure_logging
 from connector.runtime import Runtime
 
 TICK_SECONDS = 5
+TICK_LIFE = 2 * TICK_SECONDS  # the next tick sends again what is still free
 MESSAGE_LIFE = 12 * TICK_SECONDS
+SOFT_BEFORE_HARD = 60  # seconds that a slice has to hand its run back before the process is killed
+TICKS = "ticks"
 app = Celery("connector")
 app.conf.update(
     task_serializer="json",
@@ -30,13 +33,13 @@ app.conf.update(
     task_reject_on_worker_lost=True,
     worker_prefetch_multiplier=1,
     broker_connection_retry_on_startup=True,
-    broker_transport_options={"visibility_timeout": 4 * 3600},
+    task_default_queue=TICKS,
     worker_hijack_root_logger=False,
     worker_send_task_events=False,
     enable_utc=True,
     beat_scheduler="celery.beat:Scheduler",
     beat_schedule={
-        "tick": {"task": "connector.tick", "schedule": TICK_SECONDS, "options": {"expires": 2 * TICK_SECONDS}},
+        "tick": {"task": "connector.tick", "schedule": TICK_SECONDS, "options": {"expires": TICK_LIFE}},
     },
 )
 log = structlog.get_logger()
@@ -46,7 +49,22 @@ log = structlog.get_logger()
 def runtime() -> Runtime:
     """Return this process's runtime, with the broker set on the app."""
     made = Runtime()
-    app.conf.broker_url = made.broker_url
+    chosen = made.settings
+    if chosen.task_limit >= chosen.visibility_timeout:
+        raise BadInput(
+            f"CONNECTOR_TASK_LIMIT ({chosen.task_limit} s) must be below CONNECTOR_VISIBILITY_TIMEOUT "
+            f"({chosen.visibility_timeout} s), or work under way would be delivered a second time: change one of them."
+        )
+    app.conf.update(
+        broker_url=made.broker_url,
+        task_time_limit=chosen.task_limit,
+        task_soft_time_limit=chosen.task_limit - SOFT_BEFORE_HARD,
+        # Queues are drained in the order in which a worker names them.
+        broker_transport_options={
+            "visibility_timeout": chosen.visibility_timeout,
+            "queue_order_strategy": "priority",
+        },
+    )
     return made
 
 
@@ -61,25 +79,29 @@ class FleetTask(Task):  # type: ignore[misc]  # Celery has no types
 @app.task(name="connector.tick", base=FleetTask)  # type: ignore[untyped-decorator]
 def tick() -> None:
     """Send the id of every run that is free, and notices that are due; a lost or doubled message changes nothing."""
-    for run_id in runs.due(runtime().database_url, runtime().settings.sweep_interval):
-        send(run_id)
-    people.resolve(runtime().database_url, runtime().identity)
+    chosen = runtime().settings
+    for ready in lanes.due(runtime().database_url, chosen.sweep_interval, chosen.org_concurrency):
+        send(ready.run_id, ready.lane, TICK_LIFE)
+    people.resolve_if_idle(runtime().database_url, runtime().identity)
     notifying.deliver(runtime().database_url, runtime().settings.notify_urls)
     people.forget_events(runtime().database_url, timedelta(seconds=runtime().settings.event_retention))
 
 
 @app.task(name="connector.work", base=FleetTask)  # type: ignore[untyped-decorator]
 def work(run_id: int) -> None:
-    """Carry out a run, if it is still free."""
+    """Carry out a slice of a run, if it is still free, and send the run on behind others when there is more to do."""
     try:
-        sync.execute(runtime(), run_id)
+        turn = sync.work_on(runtime(), run_id)
     except (ConnectorError, CdpError) as error:
-        log.warning("run_ended", run=run_id, error=str(error))
+        log.warning("work_ended", run=run_id, error=str(error))
+    else:
+        if turn is sync.Turn.GOES_ON:
+            send(run_id, lanes.lane_of(runtime().database_url, run_id))
 
 
-def send(run_id: int) -> None:
-    """Hand a run to the fleet; raises kombu's OperationalError when the broker does not answer."""
-    work.apply_async((run_id,), expires=MESSAGE_LIFE, retry=False)
+def send(run_id: int, lane: str, life: int = MESSAGE_LIFE) -> None:
+    """Hand a run to the fleet by a message that lives so many seconds; raises OperationalError without a broker."""
+    work.apply_async((run_id,), queue=lane, expires=life, retry=False)
 
 
 def hand_over(runtime: Runtime, run_ids: Iterable[int]) -> None:
@@ -87,7 +109,7 @@ def hand_over(runtime: Runtime, run_ids: Iterable[int]) -> None:
     app.conf.broker_url = runtime.broker_url
     try:
         for run_id in run_ids:
-            send(run_id)
+            send(run_id, lanes.lane_of(runtime.database_url, run_id))
     except OperationalError:
         remedy = "check that Redis runs and that CONNECTOR_REDIS_URL is right, or use --here"
         raise ConnectorError(f"The broker does not answer: {remedy}.") from None
@@ -96,6 +118,12 @@ def hand_over(runtime: Runtime, run_ids: Iterable[int]) -> None:
 @setup_logging.connect  # type: ignore[untyped-decorator]
 def _use_our_logging(**_kwargs: object) -> None:
     configure_logging()
+
+
+@worker_shutting_down.connect  # type: ignore[untyped-decorator]
+def _hand_back(**_kwargs: object) -> None:
+    """Let every child hand its run back at the next page boundary, so that another worker goes on at once."""
+    slices.stop()
 
 
 @worker_process_init.connect  # type: ignore[untyped-decorator]

@@ -1,19 +1,46 @@
 """The processes of a deployment: workers and beat, thin over Celery."""
 
+import threading
 import warnings
+from collections.abc import Sequence
 
+import structlog
 from celery.platforms import SecurityWarning
 
-from connector.tasks import app, runtime
+from cdp.errors import CdpError
+from connector.lanes import LANES, unclaimed
+from connector.tasks import TICK_SECONDS, TICKS, app, runtime
+
+PATIENCE = 2 * TICK_SECONDS
+log = structlog.get_logger()
 
 
-def run_worker(concurrency: int) -> None:
-    """Work until told to stop; the database must be migrated."""
+def run_worker(concurrency: int, lanes: Sequence[str] = LANES) -> None:
+    """Work on some lanes until told to stop, in the order of priority; the database must be migrated."""
     warnings.simplefilter("ignore", SecurityWarning)  # Celery fears pickled messages of root's workers; ours are JSON
     runtime().database_url  # noqa: B018 - starts the embedded server before children are forked
+    queues = [TICKS, *sorted(lanes, key=LANES.index)]
+    threading.Thread(target=_watch, name="watch", daemon=True).start()
     app.Worker(
-        concurrency=concurrency, loglevel="WARNING", without_gossip=True, without_mingle=True, quiet=True
+        queues=queues,
+        concurrency=concurrency,
+        loglevel="WARNING",
+        without_gossip=True,
+        without_mingle=True,
+        quiet=True,
     ).start()
+
+
+def _watch() -> None:
+    """Say so for as long as due work finds no worker within two ticks, or no beat queues it."""
+    while True:
+        threading.Event().wait(PATIENCE)
+        try:
+            problem = unclaimed(runtime().database_url, PATIENCE)
+        except CdpError as error:
+            problem = str(error)
+        if problem:
+            log.warning("work_unclaimed", problem=problem)
 
 
 def run_beat() -> None:

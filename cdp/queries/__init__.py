@@ -20,6 +20,7 @@ from cdp.queries.reasons import blocked_keys, bonds, find_records, named, standi
 from cdp.queries.search import search_people
 from cdp.queries.stored import records, stamped_after, trace
 from cdp.queries.stream import Row
+from cdp.queries.waiting import overdue, waiting
 
 __all__ = [
     "Row",
@@ -39,6 +40,7 @@ __all__ = [
     "log",
     "named",
     "objects",
+    "overdue",
     "people",
     "people_by_source",
     "person",
@@ -54,6 +56,7 @@ __all__ = [
     "totals",
     "trace",
     "usual_rate",
+    "waiting",
     "why",
     "why_not",
     "widest_person",

@@ -14,6 +14,8 @@ app = typer.Typer(
 )
 source = typer.Typer(help="Connect an org, and everything in the life of a data source.", no_args_is_help=True)
 app.add_typer(source, name="source")
+run = typer.Typer(help="Runs that are under way.", no_args_is_help=True)
+app.add_typer(run, name="run", rich_help_panel="Move data")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 SourceName = Annotated[str, typer.Argument(help="Name or id of the data source.", metavar="NAME")]

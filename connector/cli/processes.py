@@ -11,6 +11,7 @@ from connector.cli.output import console, hints, is_interactive, print_json
 from connector.cli.users import ask_password
 from connector.errors import BadInput
 from connector.hosts import is_loopback
+from connector.lanes import LANES
 from connector.runtime import Runtime
 
 RUN = "Run"
@@ -19,12 +20,18 @@ RUN = "Run"
 @app.command(rich_help_panel=RUN)
 def worker(
     concurrency: Annotated[int, typer.Option(min=1, help="How many runs to work on at once.")] = 2,
+    lanes: Annotated[
+        str, typer.Option(help="Comma-separated lanes to work on: polls, initial, backfills, removals.")
+    ] = ",".join(LANES),
     json: Json = False,  # noqa: ARG001 - every command takes it; logs are JSON by CONNECTOR_LOG_FORMAT
 ) -> None:
     """Work for the fleet until told to stop."""
     from connector.worker import run_worker  # noqa: PLC0415 - Celery is slow to import
 
-    run_worker(concurrency)
+    wanted = [name.strip() for name in lanes.split(",") if name.strip()]
+    if unknown := [name for name in wanted if name not in LANES]:
+        raise BadInput(f"There is no lane '{unknown[0]}': choose among {', '.join(LANES)}.")
+    run_worker(concurrency, wanted or LANES)
 
 
 @app.command(rich_help_panel=RUN)

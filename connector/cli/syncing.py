@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from cdp import queries
 from cdp.db import transaction
 from connector import backfilling, runs, sources, states, sync
-from connector.cli.app import Here, Json, SourceName, app
+from connector.cli.app import Here, Json, SourceName, app, run
 from connector.cli.output import console, hints, print_json, print_lines, table
 from connector.errors import BadInput, ConnectorError, NeedsAttention, WaitingForQuota
 from connector.runtime import Runtime
@@ -67,6 +67,20 @@ def sweep(
         console.print(f"{differences} healed with {calls:,} API calls{compared}.")
     if failure:
         raise failure
+
+
+@run.command()
+def cancel(
+    run_id: Annotated[int, typer.Argument(help="Number of the run.", metavar="RUN")],
+    json: Json = False,
+) -> None:
+    """End a run, whoever works on it; what it has stored stays."""
+    runtime = Runtime()
+    sync.cancel(runtime, run_id)
+    if json:
+        print_json(_run(runtime, run_id))
+    else:
+        console.print(f"Run {run_id} is cancelled; what it has stored stays.")
 
 
 @app.command(rich_help_panel=MOVE)
@@ -208,6 +222,8 @@ def _raise_for(row: queries.Row | None) -> None:
         return
     if row["state"] == "waiting":
         raise WaitingForQuota(row["error"], row["resume_at"] or datetime.now(UTC))
+    if row["state"] == "cancelled":
+        raise ConnectorError(f"Run {row['run_id']} was cancelled; what it has stored stays.")
     if row["state"] == "failed":
         attention = row["attention"]
         if attention and attention["code"] == row["error_code"]:

@@ -8,11 +8,12 @@ from sqlmodel import Session, select
 from cdp import queries
 from cdp.models import Finding as OpenFinding
 from cdp.models import Source
-from connector import diagnosis
+from connector import diagnosis, lanes
 from connector.checks import Finding
 from connector.runtime import Runtime
 from connector.states import LIVING
 
+QUEUE_PATIENCE = 30.0  # seconds: a few ticks, and a slice that is about to end
 NEAR_LIMIT = 0.9
 ENDED_WELL = ("succeeded", "incomplete")
 START = "See that `connector worker` and `connector beat` run, and reach the database and Redis."
@@ -48,6 +49,7 @@ def stored(runtime: Runtime, database: Session, source: Source) -> Iterator[Find
         yield _windows(one)
         yield _quarantine(source, one)
     yield _budget(runtime, row)
+    yield _queue(runtime)
     yield _opportunities(row.get("unassociated_opportunities", 0))
 
 
@@ -133,6 +135,13 @@ def _quarantine(source: Source, one: queries.Row) -> Finding:
         return Finding(name, "ok", f"No {one['object']} row is in quarantine.")
     remedy = f"Mend the values in Salesforce; `connector sweep '{source.name}'` tries them again."
     return Finding(name, "warning", f"{count:,} {one['object']} rows could not be stored.", remedy)
+
+
+def _queue(runtime: Runtime) -> Finding:
+    problem = lanes.unclaimed(runtime.database_url, QUEUE_PATIENCE)
+    if problem is None:
+        return Finding("queue", "ok", "Due work finds a worker.")
+    return Finding("queue", "warning", problem, "See that `connector worker` and `connector beat` run, or add workers.")
 
 
 def _budget(runtime: Runtime, row: queries.Row) -> Finding:

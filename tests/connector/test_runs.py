@@ -10,7 +10,7 @@ import pytest
 from cdp.db import driver, transaction
 from cdp.errors import LeaseLost
 from cdp.records import Outcome
-from connector import runs
+from connector import lanes, runs
 from connector.runs import Lease
 from tests.feed import Cdp
 from tests.oracle import Record
@@ -31,6 +31,10 @@ def row(cdp: Cdp, run_id: int) -> dict[str, Any]:
 def change(cdp: Cdp, statement: Any) -> None:
     with cdp.session() as session:
         driver(session).execute(statement)
+
+
+def ready(cdp: Cdp, org_concurrency: int = 9) -> list[int]:
+    return [one.run_id for one in lanes.due(cdp.url, NEVER, org_concurrency)]
 
 
 def let_leases_run_out(cdp: Cdp) -> None:
@@ -182,14 +186,14 @@ def test_a_failure_is_written_down_and_forgotten_by_the_next_try(cdp: Cdp) -> No
 def test_due_queues_a_poll_for_each_connected_source_whose_time_has_come(cdp: Cdp) -> None:
     change(cdp, "UPDATE source SET next_poll_at = now() + interval '1 hour' WHERE id = 2")
     change(cdp, "UPDATE source SET state = 'paused' WHERE id = 3")
-    found = runs.due(cdp.url, NEVER)
+    found = ready(cdp)
     assert [row(cdp, run_id)["source_id"] for run_id in found] == [1]
-    assert runs.due(cdp.url, NEVER) == found
+    assert ready(cdp) == found
 
 
 def test_a_source_that_is_blocked_until_a_person_mends_it_is_left_alone(cdp: Cdp) -> None:
     change(cdp, """UPDATE source SET attention = '{"code": "x", "message": "y", "remedy": "z", "blocks": true}'""")
-    assert runs.due(cdp.url, NEVER) == []
+    assert ready(cdp) == []
 
 
 def test_due_lists_every_run_that_is_free_and_no_other(cdp: Cdp) -> None:
@@ -204,7 +208,55 @@ def test_due_lists_every_run_that_is_free_and_no_other(cdp: Cdp) -> None:
     leases[over].finish("succeeded")
     with cdp.session() as session:
         driver(session).execute("UPDATE run SET lease_until = now() - interval '1 second' WHERE id = %s", (lost,))
-    assert runs.due(cdp.url, NEVER) == [queued, lost, resumable]
+    assert ready(cdp) == [queued, lost, resumable]
+
+
+def test_polls_come_before_initial_syncs_before_backfills_before_removals(cdp: Cdp) -> None:
+    change(cdp, "UPDATE source SET next_poll_at = now() + interval '1 hour'")
+    change(cdp, "INSERT INTO read_window (source_id, object, run_id, hi) VALUES (2, 'Lead', 0, now())")
+    removal, sweep, initial, poll = (
+        runs.request(cdp.url, source, kind) for source, kind in ((3, "removal"), (3, "sweep"), (1, "poll"), (2, "poll"))
+    )
+    found = lanes.due(cdp.url, NEVER, 9)
+    assert [(one.run_id, one.lane) for one in found] == [
+        (poll, "polls"),
+        (initial, "initial"),
+        (sweep, "backfills"),
+        (removal, "removals"),
+    ]
+    assert [lanes.lane_of(cdp.url, one.run_id) for one in found] == [one.lane for one in found]
+
+
+def test_what_is_handed_back_stands_behind_all_others_of_its_lane(cdp: Cdp) -> None:
+    change(cdp, "UPDATE source SET next_poll_at = now() + interval '1 hour'")
+    huge, small, smallest = (runs.request(cdp.url, source, "poll") for source in (1, 2, 3))
+    claimed(cdp, huge).hand_back()
+    assert ready(cdp) == [small, smallest, huge]
+
+
+def test_of_one_org_no_more_is_worked_on_than_may_be_at_once(cdp: Cdp) -> None:
+    change(cdp, "UPDATE source SET next_poll_at = now() + interval '1 hour'")
+    ids = [runs.request(cdp.url, 1, kind) for kind in ("poll", "sweep", "backfill")]
+    other = runs.request(cdp.url, 2, "sweep")
+    assert set(ready(cdp, 2)) == {*ids[:2], other}
+    with ThreadPoolExecutor(3) as pool:
+        taken = list(pool.map(lambda run_id: runs.claim(cdp.url, run_id, "w", 2), ids))
+    assert sum(lease is not None for lease in taken) == 2
+    assert ready(cdp, 2) == [other]
+    next(lease for lease in taken if lease).hand_back()
+    assert len(ready(cdp, 2)) == 2
+
+
+def test_due_work_without_a_worker_or_a_beat_is_noticed(cdp: Cdp) -> None:
+    change(cdp, "UPDATE source SET next_poll_at = now() + interval '1 hour'")
+    assert lanes.unclaimed(cdp.url, 10) is None
+    runs.request(cdp.url, 1, "sweep")
+    assert lanes.unclaimed(cdp.url, 10) is None
+    change(cdp, "UPDATE run SET queued_at = now() - interval '11 seconds'")
+    assert lanes.unclaimed(cdp.url, 10) == "Due work waits for a worker: 1 in backfills for up to 11 s."
+    change(cdp, "DELETE FROM run")
+    change(cdp, "UPDATE source SET next_poll_at = now() - interval '1 minute' WHERE id = 1")
+    assert lanes.unclaimed(cdp.url, 10) == "1 sources are due and nobody queues their polls."
 
 
 def test_every_process_has_a_name_of_its_own() -> None:
@@ -227,7 +279,7 @@ def test_an_open_resync_does_the_work_of_a_poll(cdp: Cdp) -> None:
     resync = runs.request(cdp.url, 1, "resync")
     assert runs.request(cdp.url, 1, "poll") == resync
     change(cdp, "UPDATE source SET next_poll_at = CASE id WHEN 1 THEN now() ELSE 'infinity'::timestamptz END")
-    assert runs.due(cdp.url, NEVER) == [resync]
+    assert ready(cdp) == [resync]
     claimed(cdp, resync).finish("succeeded")
-    [poll] = runs.due(cdp.url, NEVER)
+    [poll] = ready(cdp)
     assert poll != resync

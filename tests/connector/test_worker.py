@@ -19,7 +19,7 @@ from celery import Celery
 from pydantic import SecretStr
 
 from cdp.db import driver, transaction
-from connector import embedded, runs
+from connector import embedded, runs, tasks
 from connector.runtime import Runtime
 from connector.schema import migrate
 from connector.settings import Settings
@@ -183,7 +183,7 @@ def test_a_pickled_message_is_refused_and_does_no_harm(
     marker = tmp_path / "marker"
     attacker = Celery("attacker", broker=broker[1].redis_url)
     attacker.conf.update(task_serializer="pickle", accept_content=["pickle"])
-    attacker.send_task("connector.work", args=(Trap(marker),), serializer="pickle")
+    attacker.send_task("connector.work", args=(Trap(marker),), serializer="pickle", queue="ticks")
     worker = start("worker", "--concurrency", "1")
     done = fleet.cli("sync", "--json")
     assert done.returncode == 0, done.stderr
@@ -192,3 +192,50 @@ def test_a_pickled_message_is_refused_and_does_no_harm(
     [log] = tmp_path.glob("worker.*.log")
     assert "ContentDisallowed" in log.read_text() or "pickle" in log.read_text()
     attacker.close()
+
+
+def test_polls_are_taken_before_sweeps_that_were_sent_before_them(fleet: Site, start: Start) -> None:
+    sweep, poll = (runs.request(fleet.url, fleet.source().key, kind) for kind in ("sweep", "poll"))
+    tasks.hand_over(fleet.runtime, [sweep, poll])
+    start("worker", "--concurrency", "1")
+    wait_until(lambda: fleet.run(sweep)["ended_at"] and fleet.run(poll)["ended_at"])
+    assert fleet.run(poll)["ended_at"] < fleet.run(sweep)["started_at"]
+
+
+def test_a_worker_that_is_told_to_stop_hands_its_run_to_another_at_once(fleet: Site, start: Start) -> None:
+    fleet.forget_cursors()
+    fleet.fault("slow", "/query/0", times=None, seconds=0.5, name="slow")
+    fleet.fault("page_size", "/query", times=None, size=10)
+    first = start("worker", "--concurrency", "1")
+    run_id = fleet.request()
+    tasks.hand_over(fleet.runtime, [run_id])
+    wait_until(lambda: fleet.run(run_id)["read"] > 0)
+    first.terminate()
+    assert first.wait(30) == 0
+    left = fleet.run(run_id)
+    assert (left["state"], left["epoch"], left["alive"]) == ("queued", 1, False)
+    fleet.server.faults.clear()
+    start("worker", "--concurrency", "1")
+    wait_until(lambda: fleet.run(run_id)["state"] == "succeeded")
+    assert fleet.run(run_id)["epoch"] == 2
+
+
+def test_a_worker_refuses_limits_that_would_deliver_work_twice(fleet: Site) -> None:
+    refused = fleet.cli("worker", CONNECTOR_TASK_LIMIT="3600", CONNECTOR_VISIBILITY_TIMEOUT="3600")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith(
+        "CONNECTOR_TASK_LIMIT (3600 s) must be below CONNECTOR_VISIBILITY_TIMEOUT (3600 s)"
+    )
+
+
+def test_a_run_can_always_be_cancelled(fleet: Site) -> None:
+    run_id = fleet.request()
+    lease = runs.claim(fleet.url, run_id, "somebody")
+    assert lease
+    done = fleet.cli("run", "cancel", str(run_id), "--json")
+    assert (done.returncode, json.loads(done.stdout)["state"]) == (0, "cancelled")
+    lease.finish("succeeded")
+    assert fleet.run(run_id)["state"] == "cancelled"
+    assert fleet.source().next_poll_at > datetime.now(UTC)
+    assert fleet.cli("run", "cancel", str(run_id)).returncode == 3
+    assert fleet.cli("run", "cancel", "999999").returncode == 2
