@@ -1,6 +1,7 @@
 """Deleting one of two orgs: no trace of it anywhere, the other org's people whole, whatever dies in the middle."""
 
 import json
+from datetime import date
 from typing import Any
 
 import pytest
@@ -31,8 +32,11 @@ def two(site: Site) -> Site:
 
 
 def trouble(site: Site, command: Command) -> None:
-    """Give acme a filter, a mapping of its own, a finding, a notice, a bad row, a sweep and a backfill."""
+    """Give acme a filter, a mapping of its own, a finding, a notice, a bad row, a campaign, a sweep and a backfill."""
     org = site.orgs["acme"]
+    campaign = org.insert("Campaign", {"Name": "Acme Fair"})
+    org.insert("CampaignMember", {"CampaignId": campaign, "LeadId": min(org.snapshot("Lead")), "Status": "Sent"})
+    org.insert("Opportunity", {"Name": "Acme Deal", "StageName": "Prospecting", "CloseDate": date(2026, 12, 1)})
     command(site, "map", "acme", "Lead.Tier__c", "tier")
     command(site, "filter", "set", "acme", file='{"field": "Lead.Company", "op": "is_not_empty"}')
     bad = org.insert("Lead", {"LastName": "Acme Bad", "Company": "Acme Works"})
@@ -47,7 +51,7 @@ def trouble(site: Site, command: Command) -> None:
 def traces(site: Site, source: Any) -> list[str]:
     """The tables in which anything of acme stands: its ids, its address, its values, its name, who connected it."""
     org = site.orgs["acme"]
-    ids = list(org.snapshot("Lead"))
+    ids = [one for sobject in ("Lead", "Campaign", "CampaignMember", "Opportunity") for one in org.snapshot(sobject)]
     return holding(site.url, org.org_id, *ids, "acme", source.instance_url, source.created_by)
 
 
