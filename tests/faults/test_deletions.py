@@ -5,7 +5,7 @@ from unittest import mock
 
 import pytest
 
-from connector import deletions
+from connector import fetching
 from connector.client import Deleted, OrgClient
 from tests.faults.life import Life
 from tests.faults.scene import DAY, HOUR, MINUTE, NONE, Scene
@@ -79,7 +79,7 @@ def test_an_outage_of_just_under_fifteen_days_misses_no_purge(scene: Scene, life
 def test_a_crash_before_the_delete_log_is_settled_loses_no_purge(scene: Scene, life: Life) -> None:
     scene.org.purge("Contact", life.live("Contact")[0])
     scene.later(2 * HOUR)
-    with mock.patch.object(deletions, "fetch", side_effect=Crash), pytest.raises(Crash):
+    with mock.patch.object(fetching, "settle", side_effect=Crash), pytest.raises(Crash):
         scene.poll(0)
     scene.quiet()
     assert scene.differences() == NONE

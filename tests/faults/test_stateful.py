@@ -17,7 +17,7 @@ from sqlmodel import Session
 from cdp import ingest, people
 from cdp.db import driver, transaction
 from cdp.records import Batch, Outcome
-from connector import deletions
+from connector import fetching
 from connector.runs import Lease
 from connector.simulator.errors import ApiError
 from connector.simulator.late import LateCommit
@@ -164,7 +164,7 @@ def crashing(where: str, number: int) -> Iterator[None]:
         "page": (Lease, "note"),
         "resolving": (people, "resolve"),
         "people": (people, "store_people"),
-        "settling": (deletions, "fetch"),
+        "settling": (fetching, "settle"),
     }[where]
     original, calls = getattr(target, name), []
 
