@@ -13,7 +13,8 @@ from uuid import UUID
 from psycopg import sql
 from sqlmodel import Session
 
-from cdp.db import driver, engine, explained, rows
+from cdp import forgetting
+from cdp.db import Connection, driver, engine, explained, rows
 from cdp.errors import ErasureKeyMissing
 from cdp.expressions import ERASED
 from cdp.fields import registered
@@ -118,11 +119,12 @@ TRACES: Mapping[str, LiteralString] = {
     """,
     "decision_record": "DELETE FROM decision_record WHERE handle = ANY (%(handles)s)",
     "departure": "DELETE FROM departure WHERE handle = ANY (%(handles)s) OR person_id = ANY (%(handles)s)",
+    **forgetting.DEEDS,
 }
 # Made of records by the resolver, whose next pass takes the erased ones out.
 DERIVED = frozenset({"membership", "person", "decided"})
 # Which records there were, and when, but nothing that they said.
-HARMLESS = frozenset({"touched", "person_event", "sweep_row", "sweep_healed"})
+HARMLESS = frozenset({"touched", "person_event", "sweep_row", "sweep_healed"}) | forgetting.NAMELESS
 _QUEUE = "INSERT INTO touched (handle, cause) SELECT handle, 'erasure' FROM unnest(%(handles)s::uuid[]) AS handle"
 
 
@@ -141,8 +143,23 @@ def forget_erased(session: Session, batch: Batch) -> None:
             "People were erased under an encryption key that is not here, so nothing can be stored: put that key back "
             "behind the current one in CONNECTOR_ENCRYPTION_KEYS."
         )
+    if made_by and batch.layout.table.plain:
+        forgetting.blank(connection, batch, ERASED)
+        return
     for key in keys:
         connection.execute(_forget(batch), {**_pads(key), "org": batch.org_id, "object": batch.object})
+    if keys:
+        _forget_deeds(connection, batch)
+
+
+def _forget_deeds(connection: Connection, batch: Batch) -> None:
+    """Forget what was told already of records that are known as erased only by what they now say."""
+    named = sql.SQL("SELECT record_handle(%(org)s, %(object)s, {}) AS handle FROM pg_temp.stage WHERE {}").format(
+        sql.Identifier(batch.layout.fixed["record_id"]), ERASED
+    )
+    found = rows(connection, named, {"org": batch.org_id, "object": batch.object})
+    if found:
+        forgetting.forget(connection, [row["handle"] for row in found])
 
 
 def _forget(batch: Batch) -> sql.Composed:

@@ -4,12 +4,13 @@ from collections.abc import Iterable
 
 import psycopg
 from psycopg import sql
+from psycopg.types.json import Jsonb
 from sqlmodel import Session
 
-from cdp import quarantine
+from cdp import activities, quarantine
 from cdp.db import driver, limit_idling, rows
 from cdp.erasure import forget_erased
-from cdp.expressions import ERASED, LEFT_OUT, record_values
+from cdp.expressions import ERASED, LEFT_OUT, ended_at, record_values
 from cdp.quarantine import BadRow
 from cdp.records import Batch, Layout, Outcome
 
@@ -27,6 +28,7 @@ def store(session: Session, batch: Batch) -> Outcome:
     `filtered`.
     """
     _create_stage(session, batch.layout)
+    activities.prepare(driver(session), batch.layout.table)
     quarantined = _stage(session, batch)
     _leave_out(session, batch.layout)
     forget_erased(session, batch)
@@ -39,6 +41,7 @@ def store(session: Session, batch: Batch) -> Outcome:
         outcome = _merge(session, batch)
     if batch.contested and not batch.layout.partial:
         _confirm(session, batch)
+    activities.tell_steps(driver(session), batch.layout.table, batch.source_id, history=batch.history)
     return outcome + Outcome(read=quarantined, quarantined=quarantined)
 
 
@@ -112,6 +115,8 @@ def _parameters(batch: Batch) -> dict[str, object]:
         "object": batch.object,
         "rank": batch.rank,
         "read_at": batch.read_at,
+        "history": batch.history,
+        "ended": Jsonb({record_id: moment.isoformat() for record_id, moment in batch.ended.items()}),
     }
 
 
@@ -129,6 +134,7 @@ def _merge(session: Session, batch: Batch) -> Outcome:
         stored=sql.SQL(", ").join(sql.SQL("r.{}").format(name) for name in names),
         given=sql.SQL(", ").join(sql.SQL("s.{}").format(name) for name in names),
         changes=sql.SQL(", ").join(sql.SQL("{0} = s.{0}").format(name) for name in names),
+        **(_plain if batch.layout.table.plain else _record)(batch.layout),
     )
     counts = rows(driver(session), statement, _parameters(batch))[0]
     return Outcome(
@@ -143,10 +149,51 @@ def _merge(session: Session, batch: Batch) -> Outcome:
 
 def _confirm(session: Session, batch: Batch) -> None:
     """Note when unchanged content was last read, so that a reading from before, stored after, does not replace it."""
+    table = batch.layout.table
     statement = sql.SQL(_CONFIRM).format(
-        id=sql.Identifier(batch.layout.fixed["record_id"]), stamp=sql.Identifier(batch.layout.fixed["version_at"])
+        table=table.identifier,
+        same=table.same(sql.Identifier("s", batch.layout.fixed["record_id"])),
+        stamp=sql.Identifier(batch.layout.fixed["version_at"]),
     )
     driver(session).execute(statement, _parameters(batch))
+
+
+def _plain(layout: Layout) -> dict[str, sql.Composable]:
+    """The parts of a MERGE that are those of plain tables: the end of a row, and the activities that follow."""
+    table = layout.table
+    match = table.same(sql.SQL("s.record_id"))
+    return {
+        "table": table.identifier,
+        "key": sql.SQL("{} AS ended_at,").format(ended_at(layout)),
+        "match": match,
+        "was": sql.SQL("was AS (SELECT r.* FROM {} AS r JOIN given AS s ON {}),").format(table.identifier, match),
+        "also": sql.SQL("ended_at = CASE WHEN s.state = 'live' THEN NULL ELSE coalesce(r.ended_at, s.ended_at) END,"),
+        "keys": sql.SQL("source_id, record_id, ended_at"),
+        "given_keys": sql.SQL("%(source)s, s.record_id, s.ended_at"),
+        "known": sql.SQL("r.*, r.version_at > r.read_at AS ahead"),
+        "effects": activities.effects(table),
+    }
+
+
+def _record(layout: Layout) -> dict[str, sql.Composable]:
+    """The parts of a MERGE that are those of records: handle and object, and the resolver's queue."""
+    record_id = sql.Identifier(layout.fixed["record_id"])
+    return {
+        "table": layout.table.identifier,
+        "key": sql.SQL("record_handle(%(org)s, %(object)s, {}) AS handle,").format(record_id),
+        "match": sql.SQL("r.handle = s.handle"),
+        "was": sql.SQL(""),
+        "also": sql.SQL(""),
+        "keys": sql.SQL("handle, source_id, object, record_id"),
+        "given_keys": sql.SQL("s.handle, %(source)s, %(object)s, s.record_id"),
+        "known": sql.SQL(
+            "r.handle, r.source_id, r.record_id, r.state, r.version_at, r.converted_to, r.converted_on, r.merged_into,"
+            " greatest(r.modified_at, r.version_at) > r.read_at AS ahead"
+        ),
+        "effects": sql.SQL("queued AS (INSERT INTO touched (handle) SELECT handle FROM let_in), {}").format(
+            sql.SQL(activities.PEOPLE)
+        ),
+    }
 
 
 # Stamps tell versions apart, and the time of reading does where they cannot: between equal ones, where a stamp lies
@@ -156,22 +203,20 @@ _AS_NEW = sql.SQL("""
          ELSE (s.version_at, s.read_at) >= (r.version_at, r.read_at) END
 """)
 _MERGE = """
-    WITH changed AS (
-        MERGE INTO record AS r
-        USING (
-            SELECT DISTINCT ON ({id}) record_handle(%(org)s, %(object)s, {id}) AS handle, {id} AS record_id,
-                   %(read_at)s::timestamptz AS read_at, {expressions}
-            FROM pg_temp.stage ORDER BY {id}, {stamp} DESC
-        ) AS s ON r.handle = s.handle
+    WITH given AS (
+        SELECT DISTINCT ON ({id}) {key} {id} AS record_id, %(read_at)s::timestamptz AS read_at, {expressions}
+        FROM pg_temp.stage ORDER BY {id}, {stamp} DESC
+    ),
+    {was}
+    changed AS (
+        MERGE INTO {table} AS r USING given AS s ON {match}
         WHEN MATCHED AND {as_new} AND ROW({stored}) IS DISTINCT FROM ROW({given})
-            THEN UPDATE SET read_at = s.read_at, {changes}
-        WHEN NOT MATCHED THEN INSERT (handle, source_id, object, record_id, read_at, {names})
-            VALUES (s.handle, %(source)s, %(object)s, s.record_id, s.read_at, {given})
-        RETURNING r.handle, r.state, merge_action() AS action,
-                  greatest(r.modified_at, r.version_at) > r.read_at AS ahead
+            THEN UPDATE SET read_at = s.read_at, {also} {changes}
+        WHEN NOT MATCHED THEN INSERT ({keys}, read_at, {names}) VALUES ({given_keys}, s.read_at, {given})
+        RETURNING {known}, merge_action() AS action
     ),
     let_in AS (SELECT * FROM changed WHERE action <> 'INSERT' OR state <> 'filtered'),
-    queued AS (INSERT INTO touched (handle) SELECT handle FROM let_in),
+    {effects},
     healed AS (DELETE FROM quarantine AS q USING pg_temp.stage AS s
                WHERE q.source_id = %(source)s AND q.object = %(object)s AND q.record_id = s.{id}
                  AND (NOT pg_input_is_valid(coalesce(q.version_at, ''), 'timestamptz')
@@ -199,7 +244,7 @@ _FILL = """
     FROM changed
 """
 _CONFIRM = """
-    UPDATE record AS r SET read_at = %(read_at)s FROM pg_temp.stage AS s
-    WHERE r.handle = record_handle(%(org)s, %(object)s, s.{id}) AND r.version_at = s.{stamp}::timestamptz
+    UPDATE {table} AS r SET read_at = %(read_at)s FROM pg_temp.stage AS s
+    WHERE {same} AND r.version_at = s.{stamp}::timestamptz
       AND r.read_at < %(read_at)s AND r.state <> 'gone'
 """

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from psycopg import sql
 from sqlmodel import Session
 
+from cdp import ending
 from cdp.db import driver
 from cdp.errors import MalformedBatch
 from cdp.fields import TYPES
@@ -142,7 +143,7 @@ def _settle(session: Session, batch: Batch) -> int:
     table = batch.layout.table
     words = {"table": table.identifier, "same": table.same(sql.Identifier("b", "record_id"))}
     connection.execute(sql.SQL(_KEEP).format(**words), values)
-    connection.execute(sql.SQL(_BURY).format(**words), values)
+    ending.end(connection, table, "deleted", sql.SQL(_BURIED).format(same=words["same"]), parameters=values)
     connection.execute("DROP TABLE pg_temp.refused")
     return int(found[0]) if found else 0
 
@@ -161,15 +162,9 @@ _REFUSED = """
     CREATE TEMP TABLE refused (record_id text, version_at text, is_deleted text, reason text) ON COMMIT DROP
 """
 # That a row was deleted holds whatever its other values are.
-_BURY = """
-    WITH buried AS (
-        UPDATE {table} AS r SET state = 'deleted', read_at = %(read_at)s
-        FROM pg_temp.refused AS b
-        WHERE {same} AND b.is_deleted = 'true'
-          AND r.state IN ('live', 'filtered') AND r.read_at <= %(read_at)s
-        RETURNING r.handle
-    )
-    INSERT INTO touched (handle) SELECT handle FROM buried
+_BURIED = """
+    EXISTS (SELECT FROM pg_temp.refused AS b WHERE {same} AND b.is_deleted = 'true')
+    AND r.state IN ('live', 'filtered') AND r.read_at <= %(read_at)s
 """
 _KEEP = """
     INSERT INTO quarantine (source_id, object, record_id, version_at, layout, reason, seen_at)

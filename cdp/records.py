@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from types import MappingProxyType
@@ -65,7 +65,8 @@ class Batch:
     `rank` is the object's place when values tie (see `models.Record`); a converted record stands one behind.
     `chunks` may be called again: each call gives the same CSV from its start, without a header, every value quoted, an
     empty one meaning null. `erasure_keys` recognise what was erased (32 bytes each). `contested` says that rows of the
-    source which were read earlier may still be on their way.
+    source which were read earlier may still be on their way, and `history` that this is the first reading of the
+    object. `ended` tells when some of its rows were deleted, by record id, where the rows themselves do not.
     """
 
     source_id: int
@@ -77,6 +78,8 @@ class Batch:
     chunks: Callable[[], Iterable[bytes]]
     erasure_keys: tuple[bytes, ...] = ()
     contested: bool = True
+    history: bool = False
+    ended: Mapping[str, datetime] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
+from psycopg import sql
 from sqlmodel import Session
 
 from cdp.db import driver, rows
 from cdp.records import Outcome
+from cdp.tables import PLAIN
 
 SLICE = 5000
 
@@ -58,7 +60,10 @@ def remove_slice(session: Session, source_id: int) -> Outcome:
 
 
 def remove_source(session: Session, source_id: int) -> None:
-    """Remove the source itself; its cursors, windows, runs, findings and quarantine go with it."""
+    """Remove the source itself; its activities, cursors, windows, runs, findings and quarantine go with it."""
     connection = driver(session)
+    for table in ("activity", *(table.name for table in PLAIN.values())):
+        statement = sql.SQL("DELETE FROM {} WHERE source_id = %s").format(sql.Identifier(table))
+        connection.execute(statement, (source_id,))
     connection.execute("DELETE FROM sweep_row WHERE run_id IN (SELECT id FROM run WHERE source_id = %s)", (source_id,))
     connection.execute("DELETE FROM source WHERE id = %s", (source_id,))

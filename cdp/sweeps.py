@@ -1,14 +1,16 @@
 """Comparing what a source has now with what is stored, in PostgreSQL: ids and versions in, differences out."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from psycopg import sql
 from sqlmodel import Session
 
+from cdp import ending
 from cdp.db import driver, rows
 from cdp.records import Layout
+from cdp.tables import RECORD, Table
 
 BRAKE_ROWS = 50
 BRAKE_SHARE = 0.02
@@ -62,7 +64,7 @@ def keep_staged(session: Session, run_id: int, sobject: str, layout: Layout) -> 
 
 
 def differences(
-    session: Session, run_id: int, source_id: int, sobject: str, *, narrowed: bool = False
+    session: Session, run_id: int, source_id: int, sobject: str, *, table: Table = RECORD, narrowed: bool = False
 ) -> list[Difference]:
     """Compare what the sweep saw with what is stored; rows in quarantine differ by definition.
 
@@ -73,9 +75,14 @@ def differences(
     driver(session).execute("ANALYZE sweep_row; SET LOCAL enable_nestloop = off")
     found = rows(
         driver(session),
-        """
-        WITH here AS (SELECT record_id, state, version_at, read_at FROM record
-                      WHERE source_id = %(source)s AND object = %(object)s),
+        sql.SQL(_DIFFERENCES).format(table=table.identifier, own=table.own),
+        {"run": run_id, "source": source_id, "object": sobject, "narrowed": narrowed},
+    )
+    return [Difference(**row) for row in found]
+
+
+_DIFFERENCES = """
+        WITH here AS (SELECT record_id, state, version_at, read_at FROM {table} AS r WHERE {own}),
         there AS (SELECT record_id, version_at, is_deleted FROM sweep_row
                   WHERE run_id = %(run)s AND object = %(object)s)
         SELECT record_id, 'missing' AS kind FROM there LEFT JOIN here USING (record_id)
@@ -91,10 +98,7 @@ def differences(
         UNION ALL
         SELECT record_id, 'quarantined' FROM quarantine WHERE source_id = %(source)s AND object = %(object)s
         ORDER BY 2, 1
-        """,
-        {"run": run_id, "source": source_id, "object": sobject, "narrowed": narrowed},
-    )
-    return [Difference(**row) for row in found]
+"""
 
 
 def quarantined(session: Session, source_id: int, sobject: str) -> set[str]:
@@ -103,38 +107,44 @@ def quarantined(session: Session, source_id: int, sobject: str) -> set[str]:
     return {row[0] for row in driver(session).execute(statement, (source_id, sobject))}
 
 
-def count_stored(session: Session, source_id: int, sobject: str) -> int:
+def count_stored(session: Session, source_id: int, sobject: str, table: Table = RECORD) -> int:
     """Count the records of an object that its source should have now."""
-    statement = "SELECT count(*) FROM record WHERE source_id = %s AND object = %s AND state IN ('live', 'filtered')"
-    found = driver(session).execute(statement, (source_id, sobject)).fetchone()
+    statement = sql.SQL("SELECT count(*) FROM {} AS r WHERE {} AND state IN ('live', 'filtered')").format(
+        table.identifier, table.own
+    )
+    found = driver(session).execute(statement, {"source": source_id, "object": sobject}).fetchone()
     return int(found[0]) if found else 0
 
 
-def braked(session: Session, source_id: int, sobject: str, absent: int) -> bool:
+def braked(session: Session, source_id: int, sobject: str, absent: int, table: Table = RECORD) -> bool:
     """Tell whether so many records absent at once look like lost permissions rather than deletions."""
-    return absent > max(BRAKE_ROWS, BRAKE_SHARE * count_stored(session, source_id, sobject))
+    return absent > max(BRAKE_ROWS, BRAKE_SHARE * count_stored(session, source_id, sobject, table))
 
 
-def mark_gone(session: Session, source_id: int, sobject: str, record_ids: Sequence[str], read_at: datetime) -> int:
-    """Mark records that the source no longer has, even in its recycle bin; return how many were there."""
-    return (
-        driver(session)
-        .execute(
-            """
-        WITH gone AS (
-            UPDATE record SET state = 'gone', read_at = %(read_at)s
-            WHERE source_id = %(source)s AND object = %(object)s AND record_id = ANY(%(ids)s)
-              AND state IN ('live', 'filtered', 'deleted') AND read_at <= %(read_at)s
-            RETURNING handle
-        ),
-        settled AS (DELETE FROM quarantine WHERE source_id = %(source)s AND object = %(object)s
-                    AND record_id = ANY(%(ids)s))
-        INSERT INTO touched (handle) SELECT handle FROM gone
-        """,
-            {"source": source_id, "object": sobject, "ids": list(record_ids), "read_at": read_at},
-        )
-        .rowcount
+def mark_gone(
+    session: Session,
+    source_id: int,
+    sobject: str,
+    record_ids: Sequence[str],
+    read_at: datetime,
+    *,
+    table: Table = RECORD,
+    ended: Mapping[str, datetime] | None = None,
+) -> int:
+    """Mark records that the source no longer has, even in its recycle bin; return how many were there.
+
+    `ended` says of some when they were deleted.
+    """
+    connection = driver(session)
+    words = {"source": source_id, "object": sobject, "ids": list(record_ids), "read_at": read_at}
+    connection.execute(
+        "DELETE FROM quarantine WHERE source_id = %(source)s AND object = %(object)s AND record_id = ANY (%(ids)s)",
+        words,
     )
+    scope = sql.SQL(
+        "{} AND r.record_id = ANY (%(ids)s) AND r.state IN ('live', 'filtered', 'deleted') AND r.read_at <= %(read_at)s"
+    ).format(table.own)
+    return ending.end(connection, table, "gone", scope, parameters=words, ended=ended)
 
 
 def keep_looked(
@@ -192,18 +202,20 @@ def forget_seen(session: Session, run_id: int) -> None:
     driver(session).execute("DELETE FROM sweep_row WHERE run_id = %s", (run_id,))
 
 
-def stored_live(session: Session, source_id: int, sobject: str, record_ids: Sequence[str]) -> list[str]:
+def stored_live(
+    session: Session, source_id: int, sobject: str, record_ids: Sequence[str], table: Table = RECORD
+) -> list[str]:
     """Return those of the ids whose records are stored as live or filtered."""
     found = rows(
         driver(session),
         sql.SQL(
             """
-            SELECT record_id FROM record
-            WHERE handle IN (SELECT record_handle(s.org_id, %(object)s, wanted.id)
-                             FROM source AS s CROSS JOIN unnest(%(ids)s::text[]) AS wanted(id) WHERE s.id = %(source)s)
-              AND state IN ('live', 'filtered')
+            SELECT r.record_id
+            FROM unnest(%(ids)s::text[]) AS wanted(id)
+            CROSS JOIN (SELECT org_id FROM source WHERE id = %(source)s) AS s JOIN {} AS r ON {}
+            WHERE r.state IN ('live', 'filtered')
             """
-        ),
+        ).format(table.identifier, table.same(sql.SQL("wanted.id"), org=sql.SQL("s.org_id"))),
         {"source": source_id, "object": sobject, "ids": list(record_ids)},
     )
     return [row["record_id"] for row in found]

@@ -77,9 +77,9 @@ class Answer:
 
 @dataclass(frozen=True)
 class Deleted:
-    """Ids from the delete log, and how far back the log still reaches."""
+    """What the delete log has, record id → time of deletion, and how far back it still reaches."""
 
-    ids: tuple[str, ...]
+    times: dict[str, datetime]
     earliest: datetime
 
 
@@ -169,8 +169,8 @@ class OrgClient:
         answer = self._replication(sobject, "deleted", start)
         if answer is None:
             return None
-        ids = tuple(row["id"] for row in answer["deletedRecords"])
-        return Deleted(ids, datetime.fromisoformat(answer["earliestDateAvailable"]))
+        times = {row["id"]: datetime.fromisoformat(row["deletedDate"]) for row in answer["deletedRecords"]}
+        return Deleted(times, datetime.fromisoformat(answer["earliestDateAvailable"]))
 
     def _replication(self, sobject: str, what: str, start: datetime) -> dict[str, Any] | None:
         """Ask for a span that ends now; it must begin more than a minute before."""

@@ -69,5 +69,10 @@ def passes(window: Window, *, cursor_field: str, has_system_stamp: bool, conditi
     return main, Pass("drift", SYSTEM_STAMP, drifted)
 
 
+def only_pass(window: Window, field: str) -> tuple[Pass, ...]:
+    """Return the one query over a window of an object that changes nothing behind the back of its stamp."""
+    return (Pass("main", field, _span(field, window)),)
+
+
 def _span(field: str, window: Window) -> str:
     return soql.both(soql.since(field, window.lo), soql.before(field, window.hi) if window.bounded else "")

@@ -1,6 +1,6 @@
 """Deletions that no page shows: the delete log is asked at every poll, and says itself how far back it reaches."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 import structlog
@@ -29,20 +29,24 @@ def settle(work: Work, plan: Plan, window: Window, last_look: datetime | None) -
     if work.client.observed.server_time - window.lo >= REACH - timedelta(minutes=5):
         gap = f"{name} was last read more than {REACH.days} days ago, longer than deletions are kept."
         return _force_resync(work, name, gap)
+    if not plan.sobject.watched:
+        return None
     deleted = work.client.deleted(name, window.lo)
     if deleted is None:
         return None
-    _look_again(work, plan, deleted.ids)
+    _look_again(work, plan, deleted.times)
     if deleted.earliest > last_look:
         gap = f"The delete log of {name} reaches back only to {deleted.earliest:%Y-%m-%d %H:%M} UTC."
         return _force_resync(work, name, gap)
     return None
 
 
-def _look_again(work: Work, plan: Plan, record_ids: Sequence[str]) -> None:
+def _look_again(work: Work, plan: Plan, ended: Mapping[str, datetime]) -> None:
     with transaction(work.runtime.database_url) as database:
-        doubtful = sweeps.stored_live(database, work.lease.source_id, plan.sobject.name, record_ids)
-    fetching.settle(work, plan, doubtful)
+        doubtful = sweeps.stored_live(
+            database, work.lease.source_id, plan.sobject.name, list(ended), plan.sobject.table
+        )
+    fetching.settle(work, plan, doubtful, ended)
 
 
 def _force_resync(work: Work, name: str, reason: str) -> str:

@@ -1,7 +1,8 @@
 """Reading given records by their ids, to see what has become of them, and storing what is found."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from cdp import quarantine, sweeps
@@ -14,24 +15,28 @@ from connector.work import Work
 
 URI_BYTES = 14_000  # the whole request line and headers must fit in about 16 KB
 NO_ID = frozenset({"INVALID_QUERY_FILTER_OPERATOR", "MALFORMED_ID"})  # one id among many cannot be any record's
+NEVER: Mapping[str, datetime] = MappingProxyType({})
 ID_BYTES = 30  # an id in quotes with its comma, as the URI encodes them
 
 
-def fetch(work: Work, plan: Plan, record_ids: Collection[str]) -> Iterator[tuple[Sequence[str], set[str]]]:
+def fetch(
+    work: Work, plan: Plan, record_ids: Collection[str], ended: Mapping[str, datetime] = NEVER
+) -> Iterator[tuple[Sequence[str], set[str]]]:
     """Read records by id, live or in the recycle bin, and store them, as many at a time as one request takes.
 
-    Yields in the order of ids those that were looked for and, of these, the ones that Salesforce still knows.
+    Yields in the order of ids those that were looked for and, of these, the ones that Salesforce still knows. `ended`
+    says of some when they were deleted.
     """
     for chunk in _chunks(plan, sorted(record_ids)):
         asked = list(filter(soql.RECORD_ID.fullmatch, chunk))  # what bad rows say is their id need not be one
-        yield chunk, _fetch_chunk(work, plan, asked) if asked else set()
+        yield chunk, _fetch_chunk(work, plan, asked, ended) if asked else set()
 
 
-def settle(work: Work, plan: Plan, record_ids: Collection[str]) -> None:
+def settle(work: Work, plan: Plan, record_ids: Collection[str], ended: Mapping[str, datetime] = NEVER) -> None:
     """Read records by id, and mark those as gone that Salesforce does not know; makes way for others in between."""
     began = work.client.observed.server_time
-    for looked_for, known in fetch(work, plan, record_ids):
-        mark_absent(work, plan, set(looked_for) - known, began)
+    for looked_for, known in fetch(work, plan, record_ids, ended):
+        mark_absent(work, plan, set(looked_for) - known, began, ended)
         work.make_way()
 
 
@@ -48,7 +53,7 @@ def _chunks(plan: Plan, record_ids: Sequence[str]) -> Iterator[Sequence[str]]:
         yield record_ids[start : start + size]
 
 
-def _fetch_chunk(work: Work, plan: Plan, record_ids: Sequence[str]) -> set[str]:
+def _fetch_chunk(work: Work, plan: Plan, record_ids: Sequence[str], ended: Mapping[str, datetime]) -> set[str]:
     work.guard_quota()
     try:
         records = _query(work, plan, record_ids)
@@ -57,20 +62,31 @@ def _fetch_chunk(work: Work, plan: Plan, record_ids: Sequence[str]) -> set[str]:
             raise
         if len(record_ids) > 1:
             middle = len(record_ids) // 2
-            return _fetch_chunk(work, plan, record_ids[:middle]) | _fetch_chunk(work, plan, record_ids[middle:])
+            halves = (record_ids[:middle], record_ids[middle:])
+            return set().union(*(_fetch_chunk(work, plan, half, ended) for half in halves))
         records = []
     known = {record["Id"] for record in records}
     read_at = work.client.observed.server_time
     rows = transform.csv_rows(plan.fields, records)
     with transaction(work.runtime.database_url) as database:
-        work.store(database, plan, lambda: (rows,), read_at, contested=True)
+        work.store(database, plan, lambda: (rows,), read_at, contested=True, ended=ended)
     return known
 
 
-def mark_absent(work: Work, plan: Plan, record_ids: Collection[str], read_at: datetime) -> None:
+def mark_absent(
+    work: Work, plan: Plan, record_ids: Collection[str], read_at: datetime, ended: Mapping[str, datetime] = NEVER
+) -> None:
     """Mark records as gone that `fetch` has looked for in vain since `read_at`, the server's time before it began."""
     with transaction(work.runtime.database_url) as database:
-        gone = sweeps.mark_gone(database, work.lease.source_id, plan.sobject.name, sorted(record_ids), read_at)
+        gone = sweeps.mark_gone(
+            database,
+            work.lease.source_id,
+            plan.sobject.name,
+            sorted(record_ids),
+            read_at,
+            table=plan.sobject.table,
+            ended=ended,
+        )
         work.lease.note(database, plan.sobject.name, Outcome(written=gone, deleted=gone))
 
 

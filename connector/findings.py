@@ -8,11 +8,13 @@ from sqlmodel import Session, col, select
 from cdp import queries
 from cdp.models import Finding, Source
 from connector import notices
+from connector.objects import SalesforceObject
 
 MISSING = "field_missing"
 RETYPED = "field_retyped"
 SILENT = "opt_out_unreadable"
 HIDDEN = "object_hidden"
+DISPENSABLE = "activities_hidden"  # no reason to worry about the source: `connector health` tells of it, nothing else
 AHEAD = "stamp_ahead"
 
 
@@ -42,18 +44,19 @@ def take_turn(session: Session, source: Source) -> None:
     session.exec(select(Source.id).where(Source.id == source.key).with_for_update(key_share=True)).one_or_none()
 
 
-def note_hidden(session: Session, source: Source, sobject: str, now: datetime, *, hidden: bool) -> None:
+def note_hidden(session: Session, source: Source, sobject: SalesforceObject, now: datetime, *, hidden: bool) -> None:
     """Tell of an object that the login may not read, or that it may again."""
+    code = HIDDEN if sobject.makes == "people" else DISPENSABLE
     finding = Finding(
         source_id=source.key,
-        object=sobject,
-        code=HIDDEN,
-        subject=sobject,
-        message=f"{sobject} records cannot be read since {now:%Y-%m-%d %H:%M} UTC; what is stored is kept.",
-        remedy=f"Give the user 'Read' and 'View All' on {sobject}.",
+        object=sobject.name,
+        code=code,
+        subject=sobject.name,
+        message=f"{sobject.name} records cannot be read since {now:%Y-%m-%d %H:%M} UTC; what is stored is kept.",
+        remedy=f"Give the user 'Read' and 'View All' on {sobject.name}, and on its fields.",
         since=now,
     )
-    replace(session, source, sobject, (HIDDEN,), [finding] if hidden else [])
+    replace(session, source, sobject.name, (code,), [finding] if hidden else [])
 
 
 def watch_clock(session: Session, source: Source, sobject: str, now: datetime, *, suspected: bool) -> None:

@@ -59,7 +59,8 @@ _CAUSES = """
            attention->>'remedy' AS remedy
     FROM source WHERE id = %(source)s AND attention IS NOT NULL
     UNION ALL
-    SELECT concat_ws('/', code, object, subject), code, message, remedy FROM finding WHERE source_id = %(source)s
+    SELECT concat_ws('/', code, object, subject), code, message, remedy FROM finding
+    WHERE source_id = %(source)s AND code <> 'activities_hidden'
     ORDER BY 1
 """
 

@@ -16,7 +16,7 @@ from cdp.db import transaction
 from cdp.models import Cursor, ReadWindow
 from cdp.records import Outcome
 from connector import deletions, filters, findings, schemas
-from connector.cursors import SYSTEM_STAMP, Pass, Window, next_window, passes
+from connector.cursors import SYSTEM_STAMP, Pass, Window, next_window, only_pass, passes
 from connector.errors import (
     ConnectorError,
     DailyLimitReached,
@@ -162,6 +162,8 @@ def _read(work: Work, begun: Begun) -> None:
         _read_window(work, begun.plan, begun.window, begun.start)
     except FieldUnavailable as error:
         log.info("described_again", object=sobject.name, error=str(error))
+        with transaction(work.runtime.database_url) as database:
+            schemas.disbelieve(database, work.source.key, sobject)
         again = _begin(work, sobject)
         if again is not None:
             _read_window(work, again.plan, again.window, again.start)
@@ -169,11 +171,11 @@ def _read(work: Work, begun: Begun) -> None:
 
 def _note_hidden(work: Work, sobject: SalesforceObject, *, hidden: bool) -> None:
     with transaction(work.runtime.database_url) as database:
-        findings.note_hidden(database, work.source, sobject.name, work.client.observed.server_time, hidden=hidden)
+        findings.note_hidden(database, work.source, sobject, work.client.observed.server_time, hidden=hidden)
 
 
 def _next_window(work: Work, cursor: Cursor) -> Window:
-    covered_to = work.client.covered_to(cursor.object)
+    covered_to = work.covered_to(OBJECTS[cursor.object])
     overlap = timedelta(seconds=work.runtime.settings.poll_overlap)
     return next_window(cursor.closed_to, work.client.observed.server_time, covered_to, overlap)
 
@@ -201,6 +203,8 @@ def _read_passes(work: Work, plan: Plan, window: Window, checkpoint: Checkpoint 
 
 
 def _passes(plan: Plan, window: Window) -> tuple[Pass, ...]:
+    if plan.sobject.makes == "activities":
+        return only_pass(window, plan.cursor)
     return passes(
         window,
         cursor_field=plan.cursor,
@@ -251,12 +255,13 @@ def _read_pass(work: Work, step: Step, start: Checkpoint | None) -> None:
 def _store_page(work: Work, step: Step, page: Page, *, expected: int | None) -> None:
     """Store a page, its progress and checkpoint, and after the last pass the closed window: together or not at all."""
     with work.page() as database:
-        outcome = work.store(database, step.plan, page.chunks, page.read_at, expected)
+        cursor = database.get_one(Cursor, (work.lease.source_id, step.plan.sobject.name))
+        first, empty = cursor.closed_to is None, page.announced == 0
+        outcome = work.store(database, step.plan, page.chunks, page.read_at, expected, history=first, empty=empty)
         page.check(outcome.read)
         now = work.client.observed.server_time
         if outcome.ahead or page.last:
             findings.watch_clock(database, work.source, step.plan.sobject.name, now, suspected=outcome.ahead > 0)
-        cursor = database.get_one(Cursor, (work.lease.source_id, step.plan.sobject.name))
         if not page.last:
             cursor.checkpoint = _checkpoint(step, step.part, page.checkpoint)
         elif step.upcoming:

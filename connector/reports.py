@@ -22,8 +22,8 @@ def status(session: Session, settings: Settings, source_id: int | None = None) -
         ],
         "people": totals["people"],
         "records": totals["records"],
-        "activities": {},
-        "unassociated_opportunities": 0,
+        "activities": queries.activities_by_kind(session),
+        "unassociated_opportunities": len(queries.unassociated_opportunities(session)),
     }
 
 

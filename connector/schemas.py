@@ -57,9 +57,39 @@ def note(session: Session, source: Source, sobject: SalesforceObject, types: Fie
         log.info("schema_changed", object=sobject.name, added=added, gone=gone, retyped=sorted(retyped))
     if before != dict(types):
         stored.fields, stored.seen_at = dict(types), now
-        stored.fingerprint = hashlib.sha256(json.dumps(sorted(types.items())).encode()).hexdigest()
+        stored.fingerprint = _fingerprint(types)
     session.add(stored)
     return Drift(frozenset(unfit), stored.reread, added)
+
+
+def known(session: Session, source_id: int, sobject: str) -> ObjectSchema | None:
+    """Return what describe last said of an object, None if that is not known or not believed any more."""
+    stored = session.get(ObjectSchema, (source_id, sobject))
+    return stored if stored is not None and stored.fields else None
+
+
+def disbelieve(session: Session, source_id: int, sobject: SalesforceObject) -> None:
+    """Have an object described anew that is not at each poll: a field was refused."""
+    stored = session.get(ObjectSchema, (source_id, sobject.name))
+    if stored is not None and sobject.makes == "activities":
+        stored.fields = {}
+
+
+def note_fixed(session: Session, source_id: int, sobject: SalesforceObject, types: FieldTypes, now: datetime) -> Drift:
+    """Keep what describe says of an object without a mapping; if a field came back, everything is read again."""
+    seen = {name: types[name] for name in sobject.fixed.values() if name in types}
+    stored = session.get(ObjectSchema, (source_id, sobject.name)) or ObjectSchema(
+        source_id=source_id, object=sobject.name, fingerprint="", fields={}, seen_at=now
+    )
+    stored.reread = stored.reread or bool(stored.fields and seen.keys() - stored.fields.keys())
+    if stored.fields != seen:
+        stored.fields, stored.seen_at, stored.fingerprint = seen, now, _fingerprint(seen)
+    session.add(stored)
+    return Drift(frozenset(), stored.reread)
+
+
+def _fingerprint(types: FieldTypes) -> str:
+    return hashlib.sha256(json.dumps(sorted(types.items())).encode()).hexdigest()
 
 
 def note_read(session: Session, source_id: int, plan: Plan) -> None:

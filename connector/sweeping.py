@@ -56,9 +56,11 @@ def _begin(work: Work, sobject: SalesforceObject) -> list[Plan]:
     if work.progress(sobject.name).get("done") or filters.settled(selection.tree, sobject.name) is False:
         return []
     plan, _drift = work.plan(sobject, selection)
+    if plan.of_settings:
+        return []
     if not work.progress(sobject.name):
         with transaction(work.runtime.database_url) as database:
-            stored = sweeps.count_stored(database, work.source.key, sobject.name)
+            stored = sweeps.count_stored(database, work.source.key, sobject.name, sobject.table)
         start = begin(_reading(work, plan), rows=stored)
         with transaction(work.runtime.database_url) as database:
             work.lease.note(database, sobject.name, Outcome())
@@ -121,7 +123,8 @@ def _look_again(work: Work, plan: Plan) -> datetime:
     """
     name, run_id, source_id = plan.sobject.name, work.lease.run_id, work.source.key
     with transaction(work.runtime.database_url) as database:
-        found = sweeps.differences(database, run_id, source_id, name, narrowed=bool(plan.condition))
+        table, narrowed = plan.sobject.table, bool(plan.condition)
+        found = sweeps.differences(database, run_id, source_id, name, table=table, narrowed=narrowed)
     progress = {"seen": True, "looked_to": "", "began": work.client.observed.server_time.isoformat()}
     progress |= work.progress(name)
     kinds = {one.record_id: one.kind for one in found if one.record_id > str(progress["looked_to"])}
@@ -153,7 +156,7 @@ def _brake(work: Work, plan: Plan, absent: int) -> None:
     """Ask a person before marking very many records as gone: lost permissions look just like mass deletion."""
     name = plan.sobject.name
     with transaction(work.runtime.database_url) as database:
-        if not sweeps.braked(database, work.lease.source_id, name, absent):
+        if not sweeps.braked(database, work.lease.source_id, name, absent, plan.sobject.table):
             return
         sweeps.forget_absent(database, work.lease.run_id, name)
     raise NeedsAttention(

@@ -10,12 +10,24 @@ from cdp.db import transaction
 from connector import choosing, filters, soql, sources, transform
 from connector.errors import BadInput, ConnectorError
 from connector.filters import Node
+from connector.objects import PEOPLE
 from connector.paths import Describes
 from connector.runtime import Runtime
 from connector.soql import RECORD_ID
 
 CHECK_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
-PREFIXES = {"00Q": "Lead", "003": "Contact"}
+PREFIXES = {
+    "00Q": "Lead",
+    "003": "Contact",
+    "001": "Account",
+    "701": "Campaign",
+    "00v": "CampaignMember",
+    "01Y": "CampaignMemberStatus",
+    "006": "Opportunity",
+    "00K": "OpportunityContactRole",
+    "008": "OpportunityHistory",
+    "01J": "OpportunityStage",
+}
 
 
 def long_id(text: str) -> str:
@@ -45,6 +57,10 @@ def trace(session: Session, text: str, max_records_per_key: int) -> list[dict[st
         BadInput: the text is no record id.
     """
     record_id = long_id(text.rsplit("_", 1)[-1])
+    sobject = PREFIXES.get(record_id[:3], "")
+    if sobject and sobject not in PEOPLE and (kept := queries.trace_plain(session, sobject, record_id)):
+        deeds = queries.deeds(session, record_id)
+        return [{**row, **_deeds(row, deeds)} for row in kept]
     found = queries.trace(session, record_id)
     if not found:
         return [{"record_id": record_id, "state": "unknown", "fate": _unknown(session, record_id)}]
@@ -85,6 +101,19 @@ def _failing(runtime: Runtime, source_id: int, tree: Node, sobject: str, record_
     return None if holds(tree) else filters.failing(tree, holds)
 
 
+def _deeds(row: dict[str, Any], deeds: list[queries.Row]) -> dict[str, Any]:
+    """What a row that is not a person's tells: the person its activities belong to, and a sentence."""
+    mine = [one for one in deeds if one["source"] == row["source"]]
+    person = mine[0]["person_id"] if mine else None
+    standing = "It is stored." if row["state"] == "live" else _not_live({**row, "merged_into": None})
+    if not mine:
+        told = " No activity hangs on it by itself; those that name it do." if row["state"] != "quarantined" else ""
+    else:
+        whose = f"belong to person {person}" if person else "belong to nobody that is known here"
+        told = f" Its {len(mine):,} activities, the latest {mine[0]['kind']}, {whose}."
+    return {"person_id": person, "activities": len(mine), "fate": standing + told + _newest(row)}
+
+
 def _newest(row: dict[str, Any]) -> str:
     if row["state"] == "quarantined" or not row["quarantined"]:
         return ""
@@ -94,7 +123,7 @@ def _newest(row: dict[str, Any]) -> str:
 def _unknown(session: Session, record_id: str) -> str:
     sobject = PREFIXES.get(record_id[:3])
     if sobject is None:
-        return f"It is neither a Lead nor a Contact (its id begins with {record_id[:3]}): its object is not synced."
+        return f"No object with ids that begin with {record_id[:3]} is synced."
     covered = [row for row in queries.objects(session) if row["object"] == sobject and row["cursor"]]
     if not covered:
         return f"No source has read its {sobject} records yet: run `connector sync`."

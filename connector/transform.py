@@ -7,7 +7,7 @@ from typing import Any
 
 from cdp.fields import Field
 from cdp.records import Consent, Layout, csv_row
-from connector.errors import NeedsAttention
+from connector.errors import NeedsAttention, ObjectUnavailable
 from connector.filters import EVERYTHING, Admission
 from connector.objects import SalesforceObject
 
@@ -45,6 +45,11 @@ class Plan:
     condition: str = ""
     filter: int = 0
     cursor: str = "LastModifiedDate"
+
+    @property
+    def of_settings(self) -> bool:
+        """Whether the rows are settings, such as stages: they are never deleted, and count as nothing that was read."""
+        return "is_deleted" not in self.layout.fixed
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -123,6 +128,25 @@ def plan(
     missing = tuple(sorted(name for name in mapping if name not in types))
     volatile = tuple(name for name in used if name in formulas or "." in name)
     return Plan(sobject, layout, missing, volatile, admission.condition)
+
+
+def activity_plan(sobject: SalesforceObject, types: FieldTypes) -> Plan:
+    """Decide what to read of an object that makes activities: those of its fields that the login may see.
+
+    Raises:
+        ObjectUnavailable: a field is hidden without which a row means nothing.
+    """
+    fixed = {ours: theirs for ours, theirs in sobject.fixed.items() if theirs in types}
+    stamps = [name for name in sobject.stamps if name in types]
+    if stamps:
+        fixed.setdefault("version_at", stamps[0])
+    hidden = sorted(sobject.fixed[name] for name in sobject.table.required - set(fixed))
+    if hidden:
+        raise ObjectUnavailable("field_hidden", f"The login cannot see {sobject.name}.{hidden[0]}.")
+    nothing: Mapping[Field, str] = {}
+    columns = tuple(dict.fromkeys((*fixed.values(), stamps[0])))
+    layout = Layout(columns, MappingProxyType(fixed), MappingProxyType(nothing), table=sobject.table)
+    return Plan(sobject, layout, (), cursor=stamps[0])
 
 
 def _consent(sobject: str, types: FieldTypes, permissions: Mapping[str, Any]) -> dict[str, Consent]:

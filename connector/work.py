@@ -1,7 +1,7 @@
 """What every kind of run shares: the source and its org, a fresh plan of an object, and storing under the lease."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -41,6 +41,10 @@ class Work:
     slice: Slice = field(default_factory=Slice)
 
     @cached_property
+    def _covered(self) -> list[datetime]:
+        return []
+
+    @cached_property
     def client(self) -> OrgClient:
         """The org; signing in waits until something is asked of it."""
         return sources.open_org(self.runtime, self.lease.source_id)
@@ -53,12 +57,16 @@ class Work:
         return cls(runtime, lease, source)
 
     def selection(self, sobject: SalesforceObject) -> Selection:
-        """Return the source's filter as it bears on an object."""
+        """Return the source's filter as it bears on an object; it chooses people, so others are read whole."""
+        if sobject.makes == "activities":
+            return Selection(None)
         with transaction(self.runtime.database_url) as database:
             return choosing.selection(database, self.source.key, sobject.name)
 
     def plan(self, sobject: SalesforceObject, selection: Selection) -> tuple[Plan, Drift]:
         """Describe the object anew and decide what to read; every mapped person field gets its column."""
+        if sobject.makes == "activities":
+            return self._activity_plan(sobject)
         mapping = self.source.mapping.get(sobject.name, {})
         asked = (*mapping, *filters.fields_used(selection.tree, sobject.name))
         columns = Describes(self.client.describe).resolve(sobject.name, [path for path in asked if "." in path])
@@ -87,6 +95,18 @@ class Work:
         if drift.added:
             named = ", ".join(drift.added[:MOST_NAMED]) + (", …" if len(drift.added) > MOST_NAMED else "")
             self.remark(database, f"{sobject.name} has new fields ({named}): map those you want with `connector map`.")
+
+    def _activity_plan(self, sobject: SalesforceObject) -> tuple[Plan, Drift]:
+        """Decide by the last describe, for fewer calls; sweeps and resyncs ask anew, and so does who met a change."""
+        polled = self.lease.kind == "poll"
+        with transaction(self.runtime.database_url) as database:
+            known = schemas.known(database, self.source.key, sobject.name) if polled else None
+        if known:
+            return transform.activity_plan(sobject, known.fields), Drift(frozenset(), known.reread)
+        types = transform.field_types(self.client.describe(sobject.name))
+        with transaction(self.runtime.database_url) as database:
+            drift = schemas.note_fixed(database, self.source.key, sobject, types, self.client.observed.server_time)
+        return transform.activity_plan(sobject, types), drift
 
     def guard_quota(self) -> None:
         """Stop before the configured share of the org's daily calls is exceeded; raises WaitingForQuota."""
@@ -140,10 +160,14 @@ class Work:
         expected: int | None = None,
         *,
         contested: bool | None = None,
+        history: bool = False,
+        empty: bool = False,
+        ended: Mapping[str, datetime] | None = None,
     ) -> Outcome:
         """Store rows and the run's progress in the caller's transaction; raises LeaseLost when it must not commit.
 
-        Whether they are `contested` (see `Batch`) is found out unless it is given.
+        What they are besides is told in `Batch`; whether they are `contested` is found out unless it is given. `empty`
+        says that there are no rows, which costs the least.
         """
         batch = Batch(
             source_id=self.lease.source_id,
@@ -154,13 +178,18 @@ class Work:
             read_at=read_at,
             chunks=chunks,
             erasure_keys=self.runtime.vault.erasure_keys,
-            contested=self._is_contested(database) if contested is None else contested,
+            contested=self._is_contested(database) if contested is None and not empty else bool(contested),
+            history=history,
+            ended=ended or {},
         )
         try:
-            outcome = ingest.store(database, batch)
+            outcome = Outcome() if empty else ingest.store(database, batch)
         except MalformedBatch as error:
             raise Transient("short_page", str(error)) from None
-        self.lease.note(database, plan.sobject.name, outcome, expected)
+        if plan.of_settings:
+            self.lease.note(database, plan.sobject.name, Outcome(quarantined=outcome.quarantined))
+        else:
+            self.lease.note(database, plan.sobject.name, outcome, expected)
         return outcome
 
     def _is_contested(self, database: Session) -> bool:
@@ -168,6 +197,18 @@ class Work:
         asked = {"source": self.source.key, "run": self.lease.run_id, "polling": self.lease.kind in ("poll", "resync")}
         found = driver(database).execute(_CONTESTED, asked).fetchone()
         return found is not None and bool(found[0])
+
+    def covered_to(self, sobject: SalesforceObject) -> datetime | None:
+        """Return up to when no transaction is open; of objects that make activities the first answer of a run holds.
+
+        A transaction that is open in an org may write to any object, so one question is enough.
+        """
+        if sobject.makes == "activities" and self._covered:
+            return min(self._covered)
+        answer = self.client.covered_to(sobject.name)
+        if answer is not None:
+            self._covered.append(answer)
+        return answer
 
     def note_usage(self) -> None:
         """Keep what the org last said of its API calls, and how many this run has made for what."""

@@ -1,6 +1,17 @@
 """The fixed tables, by what they hold; whoever imports this package knows them all."""
 
 from cdp.models.access import Account, AccountSession, ApiToken, Audit, LoginAttempt, PendingSignin
+from cdp.models.activities import (
+    Activity,
+    Campaign,
+    CampaignMember,
+    CampaignMemberStatus,
+    Company,
+    Opportunity,
+    OpportunityHistory,
+    OpportunityRole,
+    OpportunityStage,
+)
 from cdp.models.judgements import Decided, Decision, DecisionRecord, Departure, Erased, PersonEvent
 from cdp.models.people import Membership, PeopleState, Person, PersonField, Quarantine, Record, Touched
 from cdp.models.sources import Finding, Notice, ObjectSchema, Source, SourceFilter
@@ -9,8 +20,13 @@ from cdp.models.work import Cursor, ReadWindow, Run, RunObject, SweepHealed, Swe
 __all__ = [
     "Account",
     "AccountSession",
+    "Activity",
     "ApiToken",
     "Audit",
+    "Campaign",
+    "CampaignMember",
+    "CampaignMemberStatus",
+    "Company",
     "Cursor",
     "Decided",
     "Decision",
@@ -22,6 +38,10 @@ __all__ = [
     "Membership",
     "Notice",
     "ObjectSchema",
+    "Opportunity",
+    "OpportunityHistory",
+    "OpportunityRole",
+    "OpportunityStage",
     "PendingSignin",
     "PeopleState",
     "Person",

@@ -1,6 +1,6 @@
 """Records and the people they make. Person fields are columns of `record` and `person` too, but `fields` owns those."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -8,6 +8,8 @@ from sqlalchemy import BigInteger, Column, Identity, Index, SmallInteger, Text, 
 from sqlmodel import Field, SQLModel
 
 from cdp.models.columns import json, source_key, stamp
+
+HEIRS = "state <> 'live' AND coalesce(merged_into, converted_to) IS NOT NULL"
 
 
 class PersonField(SQLModel, table=True):
@@ -26,7 +28,10 @@ class Record(SQLModel, table=True):
     `rank` says whose value wins when stamps tie (0 first) and whether the record may anchor before others (0 or not).
     """
 
-    __table_args__ = (Index(None, "source_id", "object", "state"),)
+    __table_args__ = (
+        Index(None, "source_id", "object", "state"),
+        Index("ix_record_heir", "source_id", text("coalesce(merged_into, converted_to)"), postgresql_where=text(HEIRS)),
+    )
 
     handle: UUID = Field(primary_key=True)
     source_id: (
@@ -42,6 +47,7 @@ class Record(SQLModel, table=True):
     email: str | None = None
     rank: int = Field(sa_type=SmallInteger)
     converted_to: str | None = None
+    converted_on: date | None = None
     merged_into: str | None = None
     email_permission: bool | None = None
     sms_permission: bool | None = None

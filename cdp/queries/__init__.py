@@ -1,6 +1,14 @@
 """The one door out: every number and every profile that anyone shows is a named query here."""
 
 from cdp.queries.access import accounts, audit
+from cdp.queries.activities import (
+    activities,
+    activities_by_day,
+    activities_by_kind,
+    deeds,
+    timeline,
+    unassociated_opportunities,
+)
 from cdp.queries.fleet import (
     full_read_calls,
     healed,
@@ -18,19 +26,23 @@ from cdp.queries.judged import decisions, dossier, events
 from cdp.queries.persons import people, person, resolve_person, why, widest_person
 from cdp.queries.reasons import blocked_keys, bonds, find_records, named, standings, why_not
 from cdp.queries.search import search_people
-from cdp.queries.stored import records, stamped_after, trace
+from cdp.queries.stored import records, stamped_after, trace, trace_plain
 from cdp.queries.stream import Row
 from cdp.queries.waiting import overdue, waiting
 
 __all__ = [
     "Row",
     "accounts",
+    "activities",
+    "activities_by_day",
+    "activities_by_kind",
     "audit",
     "blocked_keys",
     "bonds",
     "calls_by_kind",
     "days",
     "decisions",
+    "deeds",
     "dossier",
     "events",
     "find_records",
@@ -53,8 +65,11 @@ __all__ = [
     "sources",
     "stamped_after",
     "standings",
+    "timeline",
     "totals",
     "trace",
+    "trace_plain",
+    "unassociated_opportunities",
     "usual_rate",
     "waiting",
     "why",

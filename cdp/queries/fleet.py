@@ -5,6 +5,7 @@ from sqlmodel import Session
 
 from cdp.db import driver, rows
 from cdp.queries.stream import Row
+from cdp.tables import PLAIN, Table
 
 # A run whose owner died is not running: it waits for another worker.
 SHOWN_STATE = sql.SQL("CASE WHEN state = 'running' AND lease_until <= now() THEN 'queued' ELSE state END AS state")
@@ -18,7 +19,7 @@ def sources(session: Session) -> list[Row]:
         SELECT s.id AS source_id, s.name, s.org_id, s.state, s.instance_url, s.created_by, s.created_at,
                coalesce(s.attention, (
                    SELECT jsonb_build_object('code', f.code, 'message', f.message, 'remedy', f.remedy)
-                   FROM finding AS f WHERE f.source_id = s.id
+                   FROM finding AS f WHERE f.source_id = s.id AND f.code <> 'activities_hidden'
                    ORDER BY f.since, f.object, f.subject LIMIT 1)) AS attention,
                s.cursor_field AS cursor, s.next_poll_at, s.api_used, s.api_limit,
                EXISTS (SELECT FROM run AS r WHERE r.source_id = s.id AND r.state = 'running'
@@ -39,10 +40,22 @@ def objects(session: Session, source_id: int | None = None) -> list[Row]:
     """Each object of each source, or one: live records, how far it is read, rows in quarantine, gaps in windows."""
     return rows(
         driver(session),
-        """
+        sql.SQL(_OBJECTS).format(sql.SQL(" ").join(_count_live(name, table) for name, table in PLAIN.items())),
+        {"source": source_id},
+    )
+
+
+def _count_live(sobject: str, table: Table) -> sql.Composed:
+    return sql.SQL(
+        "WHEN {} THEN (SELECT count(*) FROM {} AS r WHERE r.source_id = c.source_id AND r.state = 'live')"
+    ).format(sql.Literal(sobject), table.identifier)
+
+
+_OBJECTS = """
         SELECT c.source_id, c.object, c.closed_to AS cursor, c.last_run,
-               (SELECT count(*) FROM record AS r
-                WHERE r.source_id = c.source_id AND r.object = c.object AND r.state = 'live') AS records,
+               CASE c.object {} ELSE (
+                   SELECT count(*) FROM record AS r
+                   WHERE r.source_id = c.source_id AND r.object = c.object AND r.state = 'live') END AS records,
                (SELECT count(*) FROM quarantine AS q
                 WHERE q.source_id = c.source_id AND q.object = c.object) AS quarantined,
                coalesce((SELECT bool_and(w.lo IS NULL OR w.lo <= w.before) FROM (
@@ -50,9 +63,7 @@ def objects(session: Session, source_id: int | None = None) -> list[Row]:
                    WHERE source_id = c.source_id AND object = c.object) AS w), true) AS windows_contiguous
         FROM cursor AS c WHERE %(source)s::integer IS NULL OR c.source_id = %(source)s
         ORDER BY c.source_id, c.object
-        """,
-        {"source": source_id},
-    )
+"""
 
 
 def runs(session: Session, source_id: int, limit: int = 10) -> list[Row]:

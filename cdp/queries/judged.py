@@ -8,6 +8,7 @@ from sqlmodel import Session
 from cdp.db import driver, rows
 from cdp.erasure import find
 from cdp.errors import EventsForgotten
+from cdp.queries.activities import timeline
 from cdp.queries.persons import person
 from cdp.queries.stored import records
 from cdp.queries.stream import Row, stream
@@ -28,13 +29,14 @@ def decisions(session: Session) -> list[Row]:
 
 
 def dossier(session: Session, person_id: UUID) -> Row:
-    """Everything known of one person: its profile, all values of its records (deleted ones too), and decisions."""
+    """All that is known of one person: profile, all values of its records (deleted ones too), activities, decisions."""
     handles = find(session, person_id).handles
     external = {row["external_id"]: row for row in records(session, handles)}
     return {
         **person(session, person_id),
         "source_records": list(external.values()),
         "decisions": [one for one in decisions(session) if external.keys() & set(one["records"])],
+        "activities": timeline(session, person_id),
         "history": [one for one in events(session) if person_id in (*one["old_ids"], *one["new_ids"])],
     }
 

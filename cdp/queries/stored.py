@@ -10,6 +10,7 @@ from sqlmodel import Session
 from cdp.db import driver, rows
 from cdp.fields import registered
 from cdp.queries.stream import Row, columns, stream, take_fields
+from cdp.tables import PLAIN
 
 
 def records(session: Session, handles: Sequence[UUID] | None = None) -> Iterator[Row]:
@@ -42,6 +43,21 @@ def stamped_after(session: Session, source_id: int, sobject: str, moment: dateti
         """,
         {"source": source_id, "object": sobject, "moment": moment},
     )[0]
+
+
+def trace_plain(session: Session, sobject: str, record_id: str) -> list[Row]:
+    """What is stored in each source of a row that makes no people: its state, when it was read, quarantine."""
+    statement = sql.SQL(
+        """
+        SELECT s.name AS source, s.org_id, %(object)s AS object, %(id)s AS record_id,
+               coalesce(r.state, 'quarantined') AS state, r.created_at, coalesce(r.read_at, q.seen_at) AS read_at,
+               q.reason AS quarantined
+        FROM source AS s LEFT JOIN {} AS r ON r.source_id = s.id AND r.record_id = %(id)s
+        LEFT JOIN quarantine AS q ON q.source_id = s.id AND q.object = %(object)s AND q.record_id = %(id)s
+        WHERE r.state IS NOT NULL OR q.reason IS NOT NULL ORDER BY s.id
+        """
+    ).format(PLAIN[sobject].identifier)
+    return rows(driver(session), statement, {"object": sobject, "id": record_id})
 
 
 def trace(session: Session, record_id: str) -> list[Row]:

@@ -1,13 +1,8 @@
-"""Commands that look: status, a person, exports. They read through the named queries and write nothing."""
+"""Commands that look: status, a person, a record, health. They read through the named queries and write nothing."""
 
-import csv
-import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from enum import StrEnum
-from pathlib import Path
-from typing import IO, Annotated, Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import typer
@@ -17,27 +12,13 @@ from cdp import queries
 from cdp.db import transaction
 from connector import reports, sources, tracing
 from connector.cli.app import Json, app
-from connector.cli.output import console, print_json, print_lines, show, table, to_json
+from connector.cli.output import console, print_json, print_lines, show, table
 from connector.errors import BadInput, ConnectorError
 from connector.runtime import Runtime
 
 LOOK = "Look"
 MOST_SHOWN = 10
-FORMULA_START = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-
-
-class Subject(StrEnum):
-    """What can be exported."""
-
-    people = "people"
-    records = "records"
-
-
-class Format(StrEnum):
-    """How an export is written."""
-
-    jsonl = "jsonl"
-    csv = "csv"
+MOST_ACTIVITIES = 50
 
 
 @app.command(rich_help_panel=LOOK)
@@ -56,6 +37,9 @@ def status(
     for source in report["sources"]:
         _show_source(source)
     console.print(f"People {show(report['people'])} · live records {show(report['records'])}")
+    if report["activities"]:
+        table(("activity", "number"), report["activities"].items())
+        console.print(f"Opportunities without a primary contact: {show(report['unassociated_opportunities'])}")
 
 
 def _show_source(source: dict[str, Any]) -> None:
@@ -99,7 +83,7 @@ def person(
         if why_not:
             _show_why_not(queries.why_not(session, *(_records(session, one) for one in why_not)), json=json)
             return
-        profiles = [_explained(session, one, why=why) for one in _people(session, wanted or "")]
+        profiles = [_explained(session, one, why=why) for one in people_known_by(session, wanted or "")]
     if json:
         print_lines(profiles) if len(profiles) > 1 else print_json(profiles[0])
         return
@@ -109,7 +93,8 @@ def person(
         console.print(f"… and {show(len(profiles) - MOST_SHOWN)} more people; --json lists them all.")
 
 
-def _people(session: Session, wanted: str) -> list[UUID]:
+def people_known_by(session: Session, wanted: str) -> list[UUID]:
+    """Return the people that an email or an id leads to; raises ConnectorError when there are none."""
     found = queries.resolve_person(session, tracing.full_id(wanted))
     if not found:
         raise ConnectorError(f"Nobody is known by '{wanted}': try an email, a person id or a Salesforce record id.")
@@ -130,6 +115,7 @@ def _explained(session: Session, person_id: UUID, *, why: bool) -> queries.Row:
         {"record": queries.named(row), "key": row["key"], "obstacle": row["obstacle"]}
         for row in queries.standings(session, handles)
     ]
+    profile["activities"] = queries.timeline(session, person_id, MOST_ACTIVITIES)
     if why:
         profile |= {"why": queries.why(session, person_id), "bonds": queries.bonds(session, person_id)}
     return profile
@@ -166,6 +152,30 @@ def show_profile(profile: dict[str, Any]) -> None:
         table(("field", "value"), ((name, value) for name, value in profile["fields"].items() if value is not None))
     answers = {True: "may be used", False: "must not be used", None: "not known"}
     console.print(" · ".join(f"{channel} {answers[answer]}" for channel, answer in profile["permissions"].items()))
+    show_activities(profile.get("activities", ()))
+
+
+def show_activities(activities: Sequence[queries.Row]) -> None:
+    """Print the newest activities of a timeline, if it has any."""
+    if activities:
+        shown = activities[:MOST_SHOWN]
+        table(
+            ("when", "activity", "source", "about"),
+            ((one["occurred_at"], one["kind"], one["source"], _about(one["attributes"])) for one in shown),
+        )
+    if len(activities) > MOST_SHOWN:
+        console.print("… and earlier ones; --json lists more, and `connector export people --person ID` all.")
+
+
+def _about(attributes: Mapping[str, Any]) -> str:
+    """Return the attributes that tell an activity from others of its kind."""
+    names = ("campaign_name", "opportunity_name", "role", "amount")
+    steps = (
+        f"{attributes.get(f'old_{name}', '?')} → {attributes[f'new_{name}']}"
+        for name in ("status", "stage")
+        if f"new_{name}" in attributes
+    )
+    return " · ".join((*(str(attributes[name]) for name in names if name in attributes), *steps))
 
 
 def _others(losers: Iterable[Any]) -> str:
@@ -233,65 +243,3 @@ def log(
     else:
         shown = ("at", "source", "run_id", "kind", "event", "object", "rows", "message")
         table([one.replace("_", " ") for one in shown], ([row[one] for one in shown] for row in found))
-
-
-@app.command(rich_help_panel=LOOK)
-def export(
-    what: Annotated[Subject, typer.Argument(help="What to export.")],
-    format_: Annotated[Format, typer.Option("--format", help="JSON lines or CSV.")] = Format.jsonl,
-    output: Annotated[Path | None, typer.Option(help="File to write; standard output otherwise.")] = None,
-    person: Annotated[
-        str | None,
-        typer.Option(metavar="EMAIL|ID", help="With people: all that is known of one, for an access request."),
-    ] = None,
-    json: Json = False,  # noqa: ARG001 - every command takes it; exports are JSON lines anyway
-) -> None:
-    """Stream everything, or everything of one person."""
-    if person and what is not Subject.people:
-        raise BadInput("--person goes with people: connector export people --person ID.")
-    with transaction(Runtime().database_url) as session, _opened(output) as file:
-        if person:
-            rows = iter([queries.dossier(session, one) for one in _people(session, person)])
-        else:
-            rows = queries.people(session) if what is Subject.people else queries.records(session)
-        if format_ is Format.jsonl:
-            for row in rows:
-                file.write(to_json(row) + "\n")
-        else:
-            _write_csv(file, rows)
-
-
-@contextmanager
-def _opened(path: Path | None) -> Iterator[IO[str]]:
-    """Write beside the file and move it into place at the end, so that a half-written export is never taken for one."""
-    if path is None:
-        yield sys.stdout
-        return
-    draft = path.with_name(path.name + ".part")
-    try:
-        with draft.open("w", encoding="utf-8", newline="") as file:
-            yield file
-        draft.replace(path)
-    except OSError as error:
-        raise BadInput(f"The file {path} cannot be written ({error.strerror}): choose another one.") from None
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _write_csv(file: IO[str], rows: Iterable[dict[str, Any]]) -> None:
-    writer = None
-    for row in rows:
-        fixed = {name: value for name, value in row.items() if name != "fields"}
-        flat = {**fixed, **{f"fields.{name}": value for name, value in row["fields"].items()}}
-        if writer is None:
-            writer = csv.DictWriter(file, list(flat))
-            writer.writeheader()
-        writer.writerow({name: _cell(value) for name, value in flat.items()})
-
-
-def _cell(value: object) -> str:
-    """Return a cell that a spreadsheet shows as text: what looks like a formula gets an apostrophe in front."""
-    if value is None:
-        return ""
-    text = value if isinstance(value, str) else to_json(value).strip('"')
-    return "'" + text if isinstance(value, str) and text.startswith(FORMULA_START) else text

@@ -10,11 +10,13 @@ from cdp.models import Finding as OpenFinding
 from cdp.models import Source
 from connector import diagnosis, lanes
 from connector.checks import Finding
+from connector.objects import PEOPLE
 from connector.runtime import Runtime
 from connector.states import LIVING
 
 QUEUE_PATIENCE = 30.0  # seconds: a few ticks, and a slice that is about to end
 NEAR_LIMIT = 0.9
+MOST_NAMED = 10
 ENDED_WELL = ("succeeded", "incomplete")
 START = "See that `connector worker` and `connector beat` run, and reach the database and Redis."
 # State of the latest run, None if there was none → why there are no records yet, what to do.
@@ -50,7 +52,7 @@ def stored(runtime: Runtime, database: Session, source: Source) -> Iterator[Find
         yield _quarantine(source, one)
     yield _budget(runtime, row)
     yield _queue(runtime)
-    yield _opportunities(row.get("unassociated_opportunities", 0))
+    yield _opportunities(queries.unassociated_opportunities(database, source.key))
 
 
 def _attention(source: Source, runs: list[queries.Row]) -> Iterator[Finding]:
@@ -72,7 +74,7 @@ def _state(source: Source) -> Finding:
 
 def _importing(source: Source, objects: list[queries.Row], runs: list[queries.Row]) -> Finding:
     """Whether records come in; if there are none, why."""
-    imported = sum(one["records"] for one in objects)
+    imported = sum(one["records"] for one in objects if one["object"] in PEOPLE)
     if imported:
         return Finding("importing", "ok", f"{imported:,} records are imported.")
     cause, remedy = _why_none(source, objects, runs)
@@ -155,12 +157,17 @@ def _budget(runtime: Runtime, row: queries.Row) -> Finding:
     return Finding("api_budget", "warning" if row["api_used"] < allowed else "failing", words, remedy)
 
 
-def _opportunities(count: int) -> Finding:
-    if not count:
+def _opportunities(found: list[queries.Row]) -> Finding:
+    if not found:
         return Finding("opportunities", "ok", "Every opportunity belongs to a contact, or there are none.")
-    words = f"{count:,} opportunities belong to nobody, since they have no primary contact role."
+    named = ", ".join(f"{one['name'] or 'unnamed'} ({one['record_id']})" for one in found[:MOST_NAMED])
+    more = f" and {len(found) - MOST_NAMED:,} more" if len(found) > MOST_NAMED else ""
     return Finding(
-        "opportunities", "warning", words, "Set a primary contact role on each; its activities then come home."
+        "opportunities",
+        "warning",
+        f"{len(found):,} opportunities belong to nobody, since they have no primary contact role: {named}{more}.",
+        "In Salesforce, open the opportunity, add its contact under Contact Roles and tick Primary; the next poll "
+        "gives its whole history to that person.",
     )
 
 

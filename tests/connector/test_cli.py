@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 from connector import sources
 from connector.cli import OFTEN, _run
 from connector.cli.commands import app
+from connector.objects import OBJECTS
 from connector.settings import settings
 from tests.conftest import database_from
 from tests.connector.conftest import Site, people_rows
@@ -199,7 +200,7 @@ def check_status(status: dict[str, Any], made: dict[str, Any]) -> None:
         False,
         None,
     )
-    assert source["objects"].keys() == {"Lead", "Contact"}
+    assert source["objects"].keys() == OBJECTS.keys()
     lead = source["objects"]["Lead"]
     assert lead.keys() >= {"records", "cursor", "last_run", "windows_contiguous", "quarantined"}
     assert (lead["records"], lead["windows_contiguous"], lead["quarantined"]) == (3, True, 0)

@@ -16,6 +16,7 @@ from cdp.db import transaction
 from cdp.records import Outcome
 from connector import runs, soql
 from connector.errors import NeedsAttention, Transient, WaitingForQuota
+from connector.objects import OBJECTS
 from connector.pages import Reading
 from connector.runs import Lease
 from connector.simulator.population import populate
@@ -84,8 +85,7 @@ def test_the_first_poll_reads_everything(acme: Site) -> None:
     now = acme.orgs["acme"].clock.now()
     windows = acme.query("SELECT object, lo, hi, run_id FROM read_window ORDER BY object")
     assert [(w["object"], w["lo"], w["run_id"]) for w in windows] == [
-        ("Contact", None, run["run_id"]),
-        ("Lead", None, run["run_id"]),
+        (name, None, run["run_id"]) for name in sorted(OBJECTS)
     ]
     assert all(now - timedelta(minutes=1) <= w["hi"] <= now for w in windows)
     assert acme.cursor("Lead").checkpoint is None
@@ -131,7 +131,9 @@ def test_a_quiet_org_costs_few_calls(acme: Site) -> None:
     later(acme)
     before = acme.instance().usage.used()
     assert counts(acme.sync()) == (0, 0, 0, 0)
-    assert acme.instance().usage.used() - before == 10  # for each object: describe, watermark, delete log, two passes
+    assert acme.instance().usage.used() - before == 21
+    # For Lead and Contact: describe, watermark, delete log, two passes. For each object of activities: one query, and
+    # for members, opportunities and roles the delete log.
 
 
 def test_an_edit_an_insert_and_a_delete_are_seen(acme: Site) -> None:

@@ -17,7 +17,7 @@ from connector.pages import Page
 from connector.polling import Step
 from connector.simulator.schema import make_field
 from connector.work import Work
-from tests.faults.life import OBJECTS, Life
+from tests.faults.life import Life
 from tests.faults.scene import DAY, HOUR, MINUTE, Scene
 
 REST = r"v\d+\.0/query"
@@ -41,8 +41,7 @@ def lost_locators(scene: Scene, life: Life) -> None:
     lost = scene.fault("drop_locator", "/query/", times=None, every=3, after=1)
     scene.fault("page_size", "/query", times=None, size=life.random.randint(7, 15))
     first = scene.poll()
-    rows = sum(len(scene.org.snapshot(one)) for one in OBJECTS)
-    assert (first["state"], first["read"]) == ("succeeded", rows), "each row once"
+    assert (first["state"], first["read"]) == ("succeeded", scene.rows_in_salesforce()), "each row once"
     life.go_on(80)
     scene.poll()
     assert lost.hits >= 2

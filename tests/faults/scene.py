@@ -14,7 +14,7 @@ from cdp.fields import Field, registered
 from cdp.models import Source
 from connector import runs
 from connector.errors import ConnectorError
-from connector.objects import PEOPLE
+from connector.objects import OBJECTS, PEOPLE
 from connector.runtime import Runtime
 from connector.settings import Settings
 from connector.simulator import Org, SimulatorServer
@@ -108,6 +108,10 @@ class Scene(Site):
     def written_in_salesforce(self) -> int:
         """How many versions of Leads and Contacts the org's history has."""
         return sum(event.object in PEOPLE for event in self.org.history)
+
+    def rows_in_salesforce(self) -> int:
+        """How many rows of synced objects there are, deleted ones included; settings do not count."""
+        return sum(len(self.org.snapshot(one)) for one in OBJECTS if one != "OpportunityStage")
 
     def stored_rows(self) -> int:
         """How many rows all runs have written."""

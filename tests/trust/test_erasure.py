@@ -167,7 +167,7 @@ def test_an_erasure_is_told_in_the_feed(world: World) -> None:
 def cli(world: World, monkeypatch: pytest.MonkeyPatch) -> Any:
     vault = SimpleNamespace(erasure_keys=(KEY,))
     runtime = SimpleNamespace(database_url=world.cdp.url, identity=identity(world.rules), vault=vault)
-    for room in ("trusting", "looking"):
+    for room in ("trusting", "exporting"):
         monkeypatch.setattr(f"connector.cli.{room}.Runtime", lambda: runtime)
     return lambda *words, **more: CliRunner().invoke(app, list(words), **more)
 

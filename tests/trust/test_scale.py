@@ -31,7 +31,7 @@ World_ = tuple[list[Record], list[Record]]
 @pytest.fixture
 def exported(cdp: Cdp, monkeypatch: pytest.MonkeyPatch) -> Callable[[], bytes]:
     """What `connector export people` prints."""
-    monkeypatch.setattr("connector.cli.looking.Runtime", lambda: SimpleNamespace(database_url=cdp.url))
+    monkeypatch.setattr("connector.cli.exporting.Runtime", lambda: SimpleNamespace(database_url=cdp.url))
     return lambda: CliRunner().invoke(app, ["export", "people"]).stdout_bytes
 
 

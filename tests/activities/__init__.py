@@ -1,0 +1,1 @@
+"""Activities: held against an independent computation from the history log of simulated orgs."""
