@@ -8,34 +8,47 @@ from typing import Any, LiteralString
 import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
-from sqlalchemy import Engine, create_engine, make_url
+from sqlalchemy import URL, Engine, NullPool, create_engine, make_url
 from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlmodel import Session
 
 from cdp.errors import DatabaseUnavailable, NotMigrated
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 IDLE_LIMIT_SECONDS = 60
+OPTIONS = {"options": "-c timezone=UTC -c jit=off"}
 Statement = LiteralString | sql.SQL | sql.Composed
 
 
 @lru_cache
 def engine(url: str) -> Engine:
     """Return the process's engine for a libpq URL; connections are kept and checked before use."""
-    parsed = make_url(url).set(drivername="postgresql+psycopg")
-    options = "-c timezone=UTC -c jit=off"
-    return create_engine(parsed, pool_pre_ping=True, pool_size=5, connect_args={"options": options})
+    return create_engine(_driven(url), pool_pre_ping=True, pool_size=5, connect_args=OPTIONS)
+
+
+@lru_cache
+def _spare_engine(url: str) -> Engine:
+    return create_engine(_driven(url), poolclass=NullPool, connect_args=OPTIONS)
+
+
+def _driven(url: str) -> URL:
+    return make_url(url).set(drivername="postgresql+psycopg")
 
 
 @contextmanager
-def transaction(url: str) -> Iterator[Session]:
+def transaction(url: str, *, spare: bool = False) -> Iterator[Session]:
     """Open a session in one transaction: committed at the end, rolled back on an error.
 
+    A `spare` one has a connection of its own beside the pool: for who holds a lock that everybody in the pool may be
+    waiting for.
+
     Raises:
-        DatabaseUnavailable: the server does not answer, or dropped the connection.
+        DatabaseUnavailable: the server does not answer, dropped the connection, or all connections stayed in use.
         NotMigrated: a table is missing.
     """
-    with explained(url), Session(engine(url), expire_on_commit=False) as session, session.begin():
+    chosen = _spare_engine(url) if spare else engine(url)
+    with explained(url), Session(chosen, expire_on_commit=False) as session, session.begin():
         yield session
 
 
@@ -44,6 +57,11 @@ def explained(url: str) -> Iterator[None]:
     """Turn the driver's errors about the server itself into sentences."""
     try:
         yield
+    except PoolTimeout as error:
+        raise DatabaseUnavailable(
+            "All database connections of this process stayed in use for half a minute: try again, and start more "
+            "processes if it happens often."
+        ) from error
     except (OperationalError, psycopg.OperationalError) as error:
         where = make_url(url).render_as_string(hide_password=True)
         raise DatabaseUnavailable(

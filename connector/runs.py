@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from psycopg import sql
@@ -21,6 +21,7 @@ from cdp.records import Outcome
 
 LEASE_SECONDS = 90
 HEARTBEAT_SECONDS = 15
+KEPT_RUNS, FORGOTTEN_AT_ONCE = 20, 500
 OPEN_STATES = ("queued", "running", "waiting")
 
 
@@ -185,6 +186,25 @@ _CLAIM = sql.SQL(
     RETURNING source_id, kind, epoch, coalesce(options, '{{}}') AS options
     """
 ).format(free=FREE)
+
+
+def forget_old(url: str, keep: timedelta) -> int:
+    """Forget runs that ended longer ago, but for the last KEPT_RUNS of each source and kind; returns how many.
+
+    A bounded number at a time: it is asked at every tick.
+    """
+    with transaction(url) as session:
+        return driver(session).execute(_FORGET, {"keep": keep, "kept": KEPT_RUNS, "limit": FORGOTTEN_AT_ONCE}).rowcount
+
+
+_FORGET = """
+    DELETE FROM run WHERE id IN (
+        SELECT r.id FROM run AS r
+        WHERE r.ended_at < now() - %(keep)s AND (
+            SELECT count(*) FROM (SELECT FROM run AS later WHERE later.source_id = r.source_id AND later.kind = r.kind
+                                  AND later.id > r.id LIMIT %(kept)s) AS newer) = %(kept)s
+        ORDER BY r.id LIMIT %(limit)s)
+"""
 
 
 def cancel(session: Session, run_id: int) -> None:

@@ -57,6 +57,7 @@ class Settings(BaseSettings):
         NEVER_MERGE, validate_default=True, description="comma-separated placeholder addresses that merge nobody"
     )
     notify_urls: SecretStr | None = Field(None, description="comma-separated Apprise URLs that are told of attention")
+    run_retention: int = Field(2_592_000, ge=3600, description="how long ended runs are kept, besides the latest")
     event_retention: int = Field(7_776_000, ge=3600, description="how long the feed of changes is kept")
     dashboard_url: str | None = Field(None, description="where people reach the dashboard; loopback when not set")
     dashboard_proxies: CommaSeparated = Field(

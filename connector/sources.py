@@ -204,7 +204,8 @@ def _renewed(runtime: Runtime, source_id: int, dead: Session | None) -> Session:
 
 
 def _keep(runtime: Runtime, source_id: int, credentials: Credentials | None, login: Login | None) -> None:
-    with transaction(runtime.database_url) as database:
+    """Commit beside the transaction that holds the renewal's lock; all who wait for it may have emptied the pool."""
+    with transaction(runtime.database_url, spare=True) as database:
         _seal(runtime, database.get_one(Source, source_id), credentials, login)
 
 

@@ -13,7 +13,7 @@ from kombu.exceptions import OperationalError
 from cdp import people
 from cdp.db import engine
 from cdp.errors import CdpError
-from connector import lanes, notifying, slices, sync
+from connector import lanes, notifying, runs, slices, sync
 from connector.errors import BadInput, ConnectorError
 from connector.log import configure_logging
 from connector.runtime import Runtime
@@ -84,6 +84,7 @@ def tick() -> None:
         send(ready.run_id, ready.lane, TICK_LIFE)
     people.resolve_if_idle(runtime().database_url, runtime().identity)
     notifying.deliver(runtime().database_url, runtime().settings.notify_urls)
+    runs.forget_old(runtime().database_url, timedelta(seconds=chosen.run_retention))
     people.forget_events(runtime().database_url, timedelta(seconds=runtime().settings.event_retention))
 
 

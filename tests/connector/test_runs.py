@@ -259,6 +259,21 @@ def test_due_work_without_a_worker_or_a_beat_is_noticed(cdp: Cdp) -> None:
     assert lanes.unclaimed(cdp.url, 10) == "1 sources are due and nobody queues their polls."
 
 
+def test_old_runs_are_forgotten_but_for_the_last_of_each_kind(cdp: Cdp, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "KEPT_RUNS", 2)
+    made = []
+    for number in range(4):
+        made.append(runs.request(cdp.url, 1, "poll"))
+        claimed(cdp, made[-1]).finish("succeeded" if number else "failed")
+    alone = runs.request(cdp.url, 1, "sweep")
+    claimed(cdp, alone).finish("succeeded")
+    change(cdp, "UPDATE run SET ended_at = now() - interval '2 days'")
+    waiting = runs.request(cdp.url, 2, "poll")
+    assert runs.forget_old(cdp.url, timedelta(days=3)) == 0
+    assert runs.forget_old(cdp.url, timedelta(days=1)) == 2
+    assert [row["id"] for row in cdp.query("SELECT id FROM run ORDER BY id")] == [*made[2:], alone, waiting]
+
+
 def test_every_process_has_a_name_of_its_own() -> None:
     assert runs.owner_name() != runs.owner_name()
 

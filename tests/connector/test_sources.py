@@ -154,20 +154,20 @@ def test_a_session_is_shared_and_nobody_signs_in_while_it_lives(site: Site) -> N
 
 
 @pytest.mark.parametrize("flow", ["refresh_token", "client_credentials"])
-def test_ten_threads_with_a_dead_session_make_one_renewal(site: Site, flow: str) -> None:
+def test_thirty_threads_with_a_dead_session_make_one_renewal_and_exhaust_no_pool(site: Site, flow: str) -> None:
     site.connect("acme", flow)
     site.instance().settings.rotate_refresh_tokens = True
-    clients = [site.client() for _ in range(10)]
+    clients = [site.client() for _ in range(30)]
     site.server.expire_sessions(site.orgs["acme"])
     before = site.asked(TOKEN)
-    together = threading.Barrier(10)
+    together = threading.Barrier(30)
 
     def ask(number: int) -> int:
         together.wait()
         return clients[number].count("Lead")
 
-    with ThreadPoolExecutor(10) as pool:
-        assert list(pool.map(ask, range(10))) == [0] * 10
+    with ThreadPoolExecutor(30) as pool:
+        assert list(pool.map(ask, range(30))) == [0] * 30
     assert site.asked(TOKEN) == before + 1
 
 
