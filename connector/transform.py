@@ -49,7 +49,7 @@ class Plan:
     @property
     def of_settings(self) -> bool:
         """Whether the rows are settings, such as stages: they are never deleted, and count as nothing that was read."""
-        return "is_deleted" not in self.layout.fixed
+        return "is_deleted" not in self.layout.fixed and not self.layout.partial
 
     @property
     def fields(self) -> tuple[str, ...]:

@@ -62,7 +62,8 @@ def test_an_object_that_was_read_in_one_slice_is_not_asked_for_in_the_next(acme:
     run_id = ask(acme, "poll")
     assert turns(acme, run_id) > 1
     windows = acme.query("SELECT object FROM read_window WHERE run_id = %(run)s ORDER BY object", run=run_id)
-    assert [row["object"] for row in windows] == ["Contact", "Lead"]
+    known = acme.query("SELECT object FROM cursor ORDER BY object")
+    assert windows == known
 
 
 @pytest.mark.usefixtures("short")
