@@ -44,7 +44,7 @@ def blank(connection: Connection, batch: Batch, mark: sql.Identifier) -> None:
     words = {"source": batch.source_id, "org": batch.org_id}
     ids = {fixed[of]: sobject for sobject, of in table.handles.values() if of in fixed}
     if ids:
-        kept = {*ids, *(fixed[name] for name in (*table.required, "is_deleted") if name in fixed)}
+        kept = {*ids, *(fixed[name] for name in (*table.required, "is_deleted", "is_primary") if name in fixed)}
         statement = sql.SQL("UPDATE pg_temp.stage SET {} = true {} WHERE {}").format(
             mark,
             sql.SQL("").join(
