@@ -16,7 +16,7 @@ from tests.oracle import BEGINNING, Record, Rules
 pytestmark = pytest.mark.slow
 
 ROWS = 30_000
-BIG = frozenset({"record", "membership", "person"})
+BIG = frozenset({"record", "membership", "person", "activity", "campaign_member"})
 RULES = Rules({item.name: (item.type, item.rule) for item in FIELDS})
 PLANNED = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|MERGE|WITH)\b", re.IGNORECASE)
 
@@ -130,3 +130,45 @@ def test_a_person_is_found_by_index(populated: Cdp, scans: Scans, wanted: str) -
     with populated.session() as session:
         assert queries.resolve_person(session, wanted) == [contact(10).handle]
     assert scans.whole == []
+
+
+@pytest.fixture
+def busy(populated: Cdp) -> Cdp:
+    """Everybody is in a campaign."""
+    with populated.session() as session:
+        connection = driver(session)
+        connection.execute("""
+            INSERT INTO campaign_member (source_id, record_id, state, created_at, version_at, read_at, modified_at,
+                                         campaign_id, contact)
+            SELECT source_id, '00v' || substr(record_id, 4), 'live', created_at, version_at, read_at, modified_at,
+                   '701000000000000001', handle FROM record
+        """)
+        connection.execute("""
+            INSERT INTO activity (source_id, record_id, kind, version, occurred_at, history)
+            SELECT source_id, record_id, 'campaign_member_added', '', created_at, true FROM campaign_member
+        """)
+        connection.execute("ANALYZE campaign_member; ANALYZE activity")
+    return populated
+
+
+def test_a_timeline_is_found_by_index(busy: Cdp, scans: Scans) -> None:
+    with busy.session() as session:
+        assert len(queries.timeline(session, contact(10).handle, 50)) == 2
+    assert scans.planned == 1
+    assert scans.whole == []
+
+
+def test_the_export_of_activities_joins_whole_tables_by_hash(busy: Cdp, monkeypatch: pytest.MonkeyPatch) -> None:
+    plans: list[str] = []
+    execute = psycopg.ServerCursor.execute
+
+    def explained(cursor: Any, query: Any, params: Any = None, **options: Any) -> Any:
+        with psycopg.Cursor(cursor.connection) as other:
+            [(plan,)] = other.execute("EXPLAIN (FORMAT JSON) " + query.as_string(cursor), params).fetchall()
+        plans.extend(f"{node['Node Type']} {node.get('Relation Name', '')}" for node in _nodes(plan[0]["Plan"]))
+        return execute(cursor, query, params, **options)
+
+    monkeypatch.setattr(psycopg.ServerCursor, "execute", explained)
+    with busy.session() as session:
+        assert sum(1 for _ in queries.activities(session)) == ROWS
+    assert {"Seq Scan activity", "Seq Scan campaign_member", "Seq Scan membership"} <= set(plans)

@@ -114,13 +114,24 @@ def timeline(session: Session, person_id: UUID, limit: int | None = None) -> lis
 
 def deeds(session: Session, record_id: str) -> list[Row]:
     """The activities told of one Salesforce record in any source, newest first."""
-    query = sql.SQL("WITH RECURSIVE {} ORDER BY a.occurred_at DESC, a.kind").format(
-        _shown(
-            "record AS r",
-            "(SELECT * FROM activity WHERE source_id = ANY (ARRAY(SELECT id FROM source)) AND record_id = %(id)s)",
-        )
-    )
+    query = sql.SQL(_DEEDS).format(shown=_shown("named JOIN record AS r USING (handle)", "near"))
     return rows(driver(session), query, {"id": record_id})
+
+
+_DEEDS: LiteralString = """
+    WITH RECURSIVE near AS (
+        SELECT a.* FROM source AS s JOIN activity AS a ON a.source_id = s.id AND a.record_id = %(id)s
+    ),
+    named AS (
+        SELECT holder AS handle FROM near
+        UNION SELECT x.handle FROM source AS s
+              JOIN campaign_member AS m ON m.source_id = s.id AND m.record_id = %(id)s
+              CROSS JOIN LATERAL (VALUES (m.lead), (m.contact)) AS x(handle)
+        UNION SELECT q.contact FROM source AS s
+              JOIN opportunity_role AS q ON q.source_id = s.id AND q.opportunity_id = %(id)s
+    ),
+    {shown} ORDER BY a.occurred_at DESC, a.kind
+"""
 
 
 def activities_by_kind(session: Session) -> dict[str, int]:
