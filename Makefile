@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check faults backfill bench bench-people dashboard lock clean
+.PHONY: help install demo test check faults backfill browser bench bench-people bench-pages dashboard lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -51,6 +51,9 @@ bench: $(STAMP) ## measure against raw COPY and a plain script
 
 bench-people: $(STAMP) ## verify the people of a million records, and change some of them
 	@$(BIN)/python -m tests.bench.people
+
+bench-pages: $(STAMP) ## time the dashboard's pages over a million records
+	@$(BIN)/python -m tests.bench.pages
 
 lock: $(STAMP) ## resolve the dependencies anew (hashes, no download addresses)
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

@@ -10,6 +10,7 @@ import pytest
 
 from cdp import queries
 from cdp.db import driver
+from cdp.fields import Field, register
 from tests.feed import FIELDS, SOURCES, Cdp
 from tests.oracle import BEGINNING, Record, Rules
 
@@ -172,3 +173,38 @@ def test_the_export_of_activities_joins_whole_tables_by_hash(busy: Cdp, monkeypa
     with busy.session() as session:
         assert sum(1 for _ in queries.activities(session)) == ROWS
     assert {"Seq Scan activity", "Seq Scan campaign_member", "Seq Scan membership"} <= set(plans)
+
+
+@pytest.fixture
+def named(populated: Cdp) -> Cdp:
+    """The same people, with names to find them by."""
+    with populated.session() as session:
+        register(session, [Field("first_name"), Field("last_name")])
+        driver(session).execute("UPDATE person SET last_name = 'Name' || substr(email, 7), first_name = 'Ann'")
+        driver(session).execute("ANALYZE person")
+    return populated
+
+
+@pytest.mark.parametrize(
+    ("wanted", "count"),
+    [("Person5@example.org", 1), (str(contact(11).handle), 1), (contact(11).record_id, 1), ("name77 ann", 10)],
+    ids=["email", "person id", "record id", "names"],
+)
+def test_the_dashboard_finds_people_by_index(named: Cdp, scans: Scans, wanted: str, count: int) -> None:
+    with named.session() as session:
+        assert len(queries.search_people(session, wanted, 10)) == count
+    assert scans.whole == []
+
+
+def test_what_pages_ask_each_time_reads_no_big_table(populated: Cdp, scans: Scans) -> None:
+    with populated.session() as session:
+        for asked in (queries.sources, queries.glance, queries.days, queries.accounts, queries.audit):
+            asked(session)
+        for of_source in (queries.runs, queries.log, queries.calls_by_kind, queries.quarantined):
+            of_source(session, 1)
+        queries.objects(session, 1)
+        handles = queries.find_records(session, str(contact(10).handle))
+        queries.standings(session, handles)
+        queries.bonds(session, contact(10).handle)
+    assert scans.planned > 10
+    assert scans.whole == []

@@ -51,6 +51,11 @@ def span(seconds: float | timedelta | None) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
+def answer(value: object) -> str:
+    """A value that means yes or no, as one types it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def shown(value: object) -> str:
     """A value of a profile: lists in a line, nothing as a dash."""
     if value is None or value == "":
@@ -64,5 +69,5 @@ def shown(value: object) -> str:
     return str(value)
 
 
-templates.env.filters |= {"number": number, "moment": moment, "span": span, "shown": shown}
+templates.env.filters |= {"number": number, "moment": moment, "span": span, "shown": shown, "answer": answer}
 templates.env.trim_blocks = templates.env.lstrip_blocks = True

@@ -115,7 +115,7 @@ class Visit:
     def picture(self, name: str) -> None:
         if os.environ.get("SCREENSHOTS"):
             PICTURES.mkdir(exist_ok=True)
-            self.page.screenshot(path=PICTURES / f"{name}.png", full_page=False)
+            self.page.screenshot(path=PICTURES / f"{name}.png")
 
 
 def connect(visit: Visit, stage: Stage, name: str) -> None:
@@ -156,6 +156,10 @@ def test_the_whole_way(stage: Stage, address: str, chromium: Browser) -> None:
     follow_runs_to_their_end(visit, 2, "poll")
     visit.check()
     visit.picture("source")
+    visit.go("/")
+    visit.sees("together")
+    visit.picture("overview")
+    visit.go("/sources/1")
     visit.follow("Check now")
     visit.sees("The credentials work.")
     visit.check()
@@ -247,6 +251,6 @@ def test_in_the_dark_and_on_a_phone(stage: Stage, address: str, chromium: Browse
         for path in (*pages, "/connect", "/audit", "/decisions", "/sources/1/do/resync"):
             visit.go(path)
             visit.check()
-            if path == "/":
-                visit.picture(f"overview-{scheme}-{width}")
+            if path == "/" and (scheme, width) == ("dark", 390):
+                visit.picture("phone")
         assert visit.page.get_by_role("link", name="Skip to the content").count() == 1
