@@ -11,6 +11,7 @@ from cdp.db import transaction
 from cdp.errors import CdpError
 from cdp.models import Audit
 from connector.errors import ConnectorError
+from connector.log import EMAIL_TEXT, REDACTED
 
 DONE = "done"
 
@@ -36,7 +37,7 @@ def shell() -> Actor:
 def noted(url: str, actor: Actor, action: str, subject: str, **details: Any) -> Iterator[None]:  # noqa: ANN401 - JSON
     """Note a change around the block that makes it; `details` are JSON and hold no secret.
 
-    A refusal is noted with its sentence. An entry without an outcome is one whose process ended before it was known.
+    A refusal is noted with its sentence, without emails. An entry without an outcome is one whose process ended before.
     """
     with transaction(url) as database:
         entry = Audit(actor=actor.name, via=actor.via, action=action, subject=subject, details=details)
@@ -45,7 +46,7 @@ def noted(url: str, actor: Actor, action: str, subject: str, **details: Any) -> 
     try:
         yield
     except (ConnectorError, CdpError) as error:
-        _end(url, entry.id, str(error))
+        _end(url, entry.id, EMAIL_TEXT.sub(REDACTED, str(error)))
         raise
     _end(url, entry.id, DONE)
 

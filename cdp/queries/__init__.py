@@ -6,6 +6,7 @@ from cdp.queries.activities import (
     activities_by_day,
     activities_by_kind,
     deeds,
+    recent_activities,
     timeline,
     unassociated_opportunities,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "people_by_source",
     "person",
     "quarantined",
+    "recent_activities",
     "records",
     "resolve_person",
     "run",

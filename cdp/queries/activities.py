@@ -152,6 +152,22 @@ def activities_by_day(session: Session) -> list[Row]:
     )
 
 
+def recent_activities(session: Session, days: int = 14) -> list[Row]:
+    """How many activities there were on each of the last days (UTC), today last; reads all of them."""
+    return rows(
+        driver(session),
+        """
+        WITH span AS (SELECT date_trunc('day', now()) - make_interval(days => %(days)s - 1) AS first),
+        day AS (SELECT generate_series(first, date_trunc('day', now()), '1 day')::date AS day FROM span),
+        happened AS (
+            SELECT occurred_at::date AS day, count(*) AS activities FROM activity
+            WHERE occurred_at >= (SELECT first FROM span) GROUP BY 1)
+        SELECT day, coalesce(activities, 0) AS activities FROM day LEFT JOIN happened USING (day) ORDER BY day
+        """,
+        {"days": days},
+    )
+
+
 def unassociated_opportunities(session: Session, source_id: int | None = None) -> list[Row]:
     """The deals, of one source or all, that no contact has a primary role in, the newest first: their activities
     belong to nobody until one has.

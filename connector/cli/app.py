@@ -1,8 +1,10 @@
 """The application object, its groups of commands, and what they share."""
 
-from typing import Annotated
+import sys
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 app = typer.Typer(
     name="connector",
@@ -20,3 +22,23 @@ app.add_typer(run, name="run", rich_help_panel="Move data")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 SourceName = Annotated[str, typer.Argument(help="Name or id of the data source.", metavar="NAME")]
 Here = Annotated[bool, typer.Option("--here", help="Work in this process instead of through the fleet.")]
+
+
+class Changing(TyperCommand):
+    """A command that changes something: the audit log says who ran it, on what, and how it ended."""
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - Typer's own context and answer
+        """Note the command around running it, unless it only tries."""
+        from connector import audit  # noqa: PLC0415 - only commands that change something need it
+
+        if ctx.params.get("dry_run"):
+            return super().invoke(ctx)
+        named = next((ctx.params[name] for name in SUBJECTS if ctx.params.get(name)), "")
+        subject = ", ".join(named) if isinstance(named, list) else str(named)
+        runtime = sys.modules[self.callback.__module__].Runtime()  # that of the command's own room
+        with audit.noted(runtime.database_url, audit.shell(), ctx.command_path.partition(" ")[2], subject):
+            return super().invoke(ctx)
+
+
+# Parameters that say what a command changes; an email or a person, as of `erase`, is not among them.
+SUBJECTS = ("name", "names", "field", "records", "decision")

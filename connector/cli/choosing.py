@@ -11,7 +11,7 @@ import typer
 from cdp.db import transaction
 from connector import audit, choosing, filters, mappings, permissions, sources, states
 from connector import preview as previews
-from connector.cli.app import Json, SourceName, app
+from connector.cli.app import Changing, Json, SourceName, app
 from connector.cli.output import console, hints, print_json, print_lines, table
 from connector.errors import BadInput, ObjectUnavailable
 from connector.objects import PEOPLE
@@ -107,7 +107,7 @@ def fields(
         table(shown, (list(one.values()) for one in listed))
 
 
-@app.command("map", rich_help_panel=CHOOSE)
+@app.command("map", rich_help_panel=CHOOSE, cls=Changing)
 def map_(
     name: SourceName,
     field: FieldName,
@@ -119,7 +119,7 @@ def map_(
     _show_change(name, mappings.add(Runtime(), name, field, person_field, rule), json=json)
 
 
-@app.command(rich_help_panel=CHOOSE)
+@app.command(rich_help_panel=CHOOSE, cls=Changing)
 def unmap(name: SourceName, field: FieldName, json: Json = False) -> None:
     """Unmap a Salesforce field and forget what it said."""
     _show_change(name, mappings.remove(Runtime(), name, field), json=json)
@@ -159,7 +159,7 @@ def _present(one: mappings.Mapped | permissions.Permission, without: tuple[str, 
     return {name: value for name, value in vars(one).items() if name not in without and value not in (None, ())}
 
 
-@mapping.command("set")
+@mapping.command("set", cls=Changing)
 def mapping_set(name: SourceName, file: FileOption, json: Json = False) -> None:
     """Put a whole mapping in place of the present one."""
     _show_change(name, mappings.replace(Runtime(), name, _document(file)), json=json)
@@ -200,7 +200,7 @@ def permission_show(name: SourceName, json: Json = False) -> None:
             hints.print(f"! {one.problem}", markup=False, soft_wrap=True)
 
 
-@permission.command("set")
+@permission.command("set", cls=Changing)
 def permission_set(name: SourceName, file: FileOption, json: Json = False) -> None:
     """Put consent mappings in place of the present ones."""
     forgotten = permissions.replace(Runtime(), name, _document(file))
@@ -232,7 +232,7 @@ def filter_show(name: SourceName, json: Json = False) -> None:
         table(("version", "author", "since"), ((one.version, one.author, one.created_at) for one in kept))
 
 
-@filter_.command("set")
+@filter_.command("set", cls=Changing)
 def filter_set(
     name: SourceName,
     file: FileOption,

@@ -9,7 +9,7 @@ import typer
 from cdp.models import Source
 from connector import choosing, cursors, lifecycle
 from connector.auth import load_credentials
-from connector.cli.app import Here, Json, SourceName, source
+from connector.cli.app import Changing, Here, Json, SourceName, source
 from connector.cli.output import console, hints, is_interactive, print_json
 from connector.cli.syncing import carry_out
 from connector.errors import BadInput
@@ -30,37 +30,37 @@ def _answer(changed: Source, *, json: bool) -> None:
         console.print(f"The data source '{changed.name}' is {changed.state}.", markup=False)
 
 
-@source.command()
+@source.command(cls=Changing)
 def pause(name: SourceName, json: Json = False) -> None:
     """Stop polling a source for a while; nothing is lost."""
     _answer(lifecycle.take(Runtime(), name, "pause"), json=json)
 
 
-@source.command()
+@source.command(cls=Changing)
 def resume(name: SourceName, json: Json = False) -> None:
     """Go on polling a paused source."""
     _answer(lifecycle.take(Runtime(), name, "resume"), json=json)
 
 
-@source.command()
+@source.command(cls=Changing)
 def disconnect(name: SourceName, json: Json = False) -> None:
     """Stop using an org: open work ends; records, people and credentials stay."""
     _answer(lifecycle.take(Runtime(), name, "disconnect"), json=json)
 
 
-@source.command()
+@source.command(cls=Changing)
 def reconnect(name: SourceName, json: Json = False) -> None:
     """Use a disconnected org again, with the credentials it has."""
     _answer(lifecycle.reconnect(Runtime(), name), json=json)
 
 
-@source.command()
+@source.command(cls=Changing)
 def archive(name: SourceName, json: Json = False) -> None:
     """Put a disconnected source away; what it brought stays until it is deleted."""
     _answer(lifecycle.take(Runtime(), name, "archive"), json=json)
 
 
-@source.command()
+@source.command(cls=Changing)
 def cursor(
     name: SourceName,
     stamp: Annotated[Stamp, typer.Argument(help="The stamp that polls go by.", metavar="STAMP")],
@@ -74,7 +74,7 @@ def cursor(
         console.print(f"Polls of '{changed.name}' go by {changed.cursor_field}.", markup=False)
 
 
-@source.command()
+@source.command(cls=Changing)
 def reauthenticate(
     name: SourceName,
     credentials: Annotated[
@@ -89,7 +89,7 @@ def reauthenticate(
     _answer(lifecycle.reauthenticate(Runtime(), name, given), json=json)
 
 
-@source.command()
+@source.command(cls=Changing)
 def delete(
     name: SourceName,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,

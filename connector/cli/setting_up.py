@@ -12,7 +12,7 @@ from cdp.db import transaction
 from connector import sources
 from connector.auth import Credentials, load_credentials
 from connector.checks import Finding
-from connector.cli.app import Json, SourceName, app, source
+from connector.cli.app import Changing, Json, SourceName, app, source
 from connector.cli.output import console, hints, print_json, print_lines, show, table
 from connector.errors import BadInput
 from connector.hosts import check_url
@@ -37,7 +37,7 @@ def migrate(json: Json = False) -> None:
         console.print(f"The schema is now at revision {after} (before: {before or 'none'}).")
 
 
-@source.command()
+@source.command(cls=Changing)
 def connect(
     name: Annotated[str, typer.Argument(help="What to call the data source.")],
     login_url: Annotated[str, typer.Option(help="Login host, such as https://acme.my.salesforce.com.")],

@@ -13,7 +13,7 @@ from cdp.errors import EventsForgotten
 from cdp.fields import Rules
 from cdp.fields import rules as rules_in_force
 from connector import deciding, sources, tracing
-from connector.cli.app import Json, app, source
+from connector.cli.app import Changing, Json, app, source
 from connector.cli.output import console, is_interactive, print_json, print_lines, show, table
 from connector.errors import BadInput, Refused
 from connector.runtime import Runtime
@@ -59,7 +59,7 @@ def _show_comparison(found: verification.Comparison, rate: int) -> None:
     table(("person", "what", "live", "rebuilt"), lines, title="The first of them")
 
 
-@app.command(rich_help_panel=TRUST)
+@app.command(rich_help_panel=TRUST, cls=Changing)
 def rule(
     field: Annotated[str, typer.Argument(help="A person field.", metavar="FIELD")],
     chosen: Annotated[str, typer.Argument(help="most_recent, source_priority, any_true or union.", metavar="RULE")],
@@ -73,7 +73,7 @@ def rule(
     _put_in_force(runtime, changed, dry_run=dry_run, json=json)
 
 
-@source.command("order")
+@source.command("order", cls=Changing)
 def order_(
     names: Annotated[list[str], typer.Argument(help="Data sources, the most trusted first.", metavar="NAME...")],
     dry_run: DryRun = False,
@@ -120,21 +120,21 @@ def _show_preview(found: rules.Preview, *, json: bool) -> None:
     table(("person", "parted into"), ((one["person_id"], one["parted_into"]) for one in found.splitting), title="Split")
 
 
-@people_.command("split")
+@people_.command("split", cls=Changing)
 def split_(records: Records, reason: Reason, json: Json = False) -> None:
     """Part these records from their person: they, and nobody else, are a person of their own."""
     runtime = Runtime()
     _tell(runtime, deciding.split(runtime, _handles(runtime, records), reason), json=json)
 
 
-@people_.command("join")
+@people_.command("join", cls=Changing)
 def join_(records: Records, reason: Reason, json: Json = False) -> None:
     """Make one person of these records, whatever their emails."""
     runtime = Runtime()
     _tell(runtime, deciding.join(runtime, _handles(runtime, records), reason), json=json)
 
 
-@people_.command("undo")
+@people_.command("undo", cls=Changing)
 def undo_(decision: Annotated[int, typer.Argument(help="Its number.", metavar="ID")], json: Json = False) -> None:
     """Take a decision back; people are then as if it had never been."""
     runtime = Runtime()
@@ -195,7 +195,7 @@ def events(
         raise Refused(str(error)) from None
 
 
-@app.command(rich_help_panel=TRUST)
+@app.command(rich_help_panel=TRUST, cls=Changing)
 def erase(
     wanted: Annotated[str, typer.Argument(help="Email, person id, or Salesforce record id.", metavar="EMAIL|ID")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,

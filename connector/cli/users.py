@@ -7,8 +7,8 @@ import typer
 
 from cdp import queries
 from cdp.db import transaction
-from connector import accounts, audit
-from connector.cli.app import Json, app
+from connector import accounts
+from connector.cli.app import Changing, Json, app
 from connector.cli.output import console, print_json, print_lines, table
 from connector.runtime import Runtime
 
@@ -25,7 +25,7 @@ def ask_password() -> str:
     return sys.stdin.readline().rstrip("\n")
 
 
-@user.command("add")
+@user.command("add", cls=Changing)
 def add(
     name: UserName,
     role: Annotated[str, typer.Option(help="viewer: may look; admin: may change things too.")] = accounts.VIEWER,
@@ -34,8 +34,7 @@ def add(
     """Make an account; the password is asked for, or read from standard input."""
     url = Runtime().database_url
     password = ask_password()
-    with audit.noted(url, audit.shell(), "user add", name, role=role):
-        made = accounts.add(url, name, role, password)
+    made = accounts.add(url, name, role, password)
     _tell({"name": made.name, "role": made.role}, f"{made.name} may sign in as {made.role}.", json=json)
 
 
@@ -52,26 +51,24 @@ def list_(json: Json = False) -> None:
         table(("name", "role", "signs in by", "since", "sessions", "tokens"), (list(one.values()) for one in found))
 
 
-@user.command("password")
+@user.command("password", cls=Changing)
 def password(name: UserName, json: Json = False) -> None:
     """Change a password, and sign the account out everywhere."""
     url = Runtime().database_url
     given = ask_password()
-    with audit.noted(url, audit.shell(), "user password", name):
-        accounts.set_password(url, name, given)
+    accounts.set_password(url, name, given)
     _tell({"name": name}, f"The password of {name} is changed, and all its sessions have ended.", json=json)
 
 
-@user.command("remove")
+@user.command("remove", cls=Changing)
 def remove(name: UserName, json: Json = False) -> None:
     """Remove an account with its sessions and tokens."""
     url = Runtime().database_url
-    with audit.noted(url, audit.shell(), "user remove", name):
-        accounts.remove(url, name)
+    accounts.remove(url, name)
     _tell({"name": name, "removed": True}, f"{name} may not sign in any more.", json=json)
 
 
-@user.command("token")
+@user.command("token", cls=Changing)
 def token(
     name: UserName,
     revoke: Annotated[bool, typer.Option("--revoke", help="Take back all tokens of the account instead.")] = False,
@@ -79,13 +76,12 @@ def token(
 ) -> None:
     """Make a token for the JSON API, shown this once; it may do what its account may."""
     url = Runtime().database_url
-    with audit.noted(url, audit.shell(), "user token", name, revoke=revoke):
-        if revoke:
-            count = accounts.revoke_tokens(url, name)
-            _tell({"name": name, "revoked": count}, f"{count} tokens of {name} are taken back.", json=json)
-        else:
-            made = accounts.issue_token(url, name)
-            _tell({"name": name, "token": made}, made, json=json)
+    if revoke:
+        count = accounts.revoke_tokens(url, name)
+        _tell({"name": name, "revoked": count}, f"{count} tokens of {name} are taken back.", json=json)
+    else:
+        made = accounts.issue_token(url, name)
+        _tell({"name": name, "token": made}, made, json=json)
 
 
 def _tell(answer: dict[str, object], words: str, *, json: bool) -> None:

@@ -15,11 +15,18 @@ PATIENCE = 0.3  # seconds that a page waits when nothing has been counted yet
 
 @dataclass(frozen=True)
 class Figures:
-    """The totals, how records fold into people, and when they were counted."""
+    """The totals, how records fold into people, activities by kind and by day, and when they were counted."""
 
     at: datetime
     totals: queries.Row
     folding: list[queries.Row]
+    kinds: dict[str, int]
+    days: list[queries.Row]
+
+    @property
+    def activities(self) -> int:
+        """How many activities there are."""
+        return sum(self.kinds.values())
 
 
 class Counter:
@@ -55,4 +62,10 @@ class Counter:
 
     def _count(self) -> Figures:
         with transaction(self._url) as database:
-            return Figures(datetime.now(UTC), queries.totals(database), queries.people_by_source(database))
+            return Figures(
+                at=datetime.now(UTC),
+                totals=queries.totals(database),
+                folding=queries.people_by_source(database),
+                kinds=queries.activities_by_kind(database),
+                days=queries.recent_activities(database),
+            )

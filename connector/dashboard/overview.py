@@ -20,10 +20,23 @@ CHARTS = (("Rows read", "read"), ("Rows changed", "written"), ("People merged", 
 @router.get("/")
 def overview(request: Request, runtime: Here) -> Response:
     """Show how everything stands."""
+    return render(request, "overview.html", **_days(request, runtime), **_live(request, runtime))
+
+
+@router.get("/overview/days")
+def days(request: Request, runtime: Here) -> Response:
+    """Show the charts, once activities have been counted."""
+    return render(request, "overview_days.html", **_days(request, runtime))
+
+
+def _days(request: Request, runtime: Runtime) -> dict[str, Any]:
     with transaction(runtime.database_url) as database:
         days = queries.days(database)
     charts = [chart(name, days, column) for name, column in CHARTS]
-    return render(request, "overview.html", charts=charts, **_live(request, runtime))
+    counted = request.app.state.counter.latest()
+    if counted is not None:
+        charts.append(chart("Activities", counted.days, "activities"))
+    return {"charts": charts, "complete": counted is not None}
 
 
 @router.get("/overview/live")

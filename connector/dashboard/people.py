@@ -18,7 +18,7 @@ from connector.errors import BadInput
 from connector.soql import RECORD_ID
 
 router = APIRouter(include_in_schema=False)
-AT_ONCE = 20
+AT_ONCE, TIMELINE = 20, 50
 Records = Annotated[list[UUID] | None, Query()]
 
 
@@ -47,6 +47,7 @@ def profile(request: Request, runtime: Here, person_id: UUID) -> Response:
             "person": queries.person(database, person_id),
             "records": queries.standings(database, queries.find_records(database, str(person_id))),
             "bonds": queries.bonds(database, person_id),
+            "timeline": queries.timeline(database, person_id, TIMELINE),
         }
     return render(request, "person.html", **facts)
 
@@ -110,7 +111,7 @@ def decide(
     if kind not in ("split", "join") or not reason.strip():
         raise BadInput("Say why, for those who ask later.")
     taken = deciding.split if kind == "split" else deciding.join
-    with noted(runtime.database_url, who.actor, kind, str(person_id), records=list(map(str, record)), reason=reason):
+    with noted(runtime.database_url, who.actor, kind, str(person_id), records=list(map(str, record))):
         taken(runtime, record, reason.strip())
     return go_to(f"/people/{record[0]}")
 
