@@ -77,8 +77,8 @@ def test_nothing_can_be_chosen_while_the_source_is_updating(
     assert lease is not None
     before = tables(peopled)
     assert command(peopled, *words, document=document, fails=3) == (
-        f"The data source 'acme' is updating (poll, run {lease.run_id}), so its filter, fields and permissions are "
-        "locked: wait until it has ended and try again."
+        f"The data source 'acme' is updating (poll, run {lease.run_id}), so its filter, fields, permissions and "
+        "cursor are locked: wait until it has ended and try again."
     )
     assert tables(peopled) == before
     lease.finish("succeeded")
