@@ -63,7 +63,9 @@ def dashboard(
     url = f"{outside or f'http://localhost:{port}'}/"
     print_json({"url": url}) if json else console.print(f"The dashboard is at {url} (Ctrl-C ends it).")
     proxies = ",".join(runtime.settings.dashboard_proxies)
-    uvicorn.run(create_app(runtime), host=host, port=port, log_level="warning", forwarded_allow_ips=proxies)
+    uvicorn.run(
+        create_app(runtime), host=host, port=port, log_level="warning", server_header=False, forwarded_allow_ips=proxies
+    )
 
 
 def _see_to_an_admin(runtime: Runtime) -> None:
