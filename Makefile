@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check faults backfill browser bench bench-people bench-pages dashboard lock clean
+.PHONY: help install demo test check faults backfill browser bench bench-activities bench-people bench-pages dashboard lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ browser: $(STAMP) ## drive the dashboard with Debian's Chromium, and take the pi
 
 bench: $(STAMP) ## measure against raw COPY and a plain script
 	@$(BIN)/python -m tests.bench
+
+bench-activities: $(STAMP) ## measure storing 500,000 members and 50,000 deals
+	@$(BIN)/python -m tests.bench.activities
 
 bench-people: $(STAMP) ## verify the people of a million records, and change some of them
 	@$(BIN)/python -m tests.bench.people

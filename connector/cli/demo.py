@@ -9,7 +9,7 @@ import typer
 from cdp import queries
 from cdp.db import transaction
 from connector.cli.app import Json, app
-from connector.cli.looking import show_profile
+from connector.cli.looking import MOST_SHOWN, show_profile
 from connector.cli.output import console, hints, print_json, table
 from connector.cli.syncing import run_sources
 from connector.errors import ConnectorError
@@ -60,7 +60,8 @@ def _show_people(on: "Stage", *, json: bool) -> tuple[UUID, list[queries.Row]]:
         if hero is None:
             raise ConnectorError("No person has records in both orgs: run the demo with more --leads and --contacts.")
         profile = queries.person(session, hero)
-        profile["why"] = queries.why(session, hero)
+        profile |= {"why": queries.why(session, hero), "activities": queries.timeline(session, hero, MOST_SHOWN)}
+        kinds = queries.activities_by_kind(session)
     if json:
         return hero, counts
     table(
@@ -70,4 +71,5 @@ def _show_people(on: "Stage", *, json: bool) -> tuple[UUID, list[queries.Row]]:
     )
     console.print("One of them, and the record that each value comes from:", style="bold")
     show_profile(profile)
+    table(("activity", "number"), kinds.items(), title="What people did, by kind")
     return hero, counts
