@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check faults backfill browser bench bench-activities bench-people bench-pages dashboard lock clean
+.PHONY: help install demo test check faults backfill browser bench bench-activities bench-people bench-pages dashboard lock clean bench-fleet
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -36,8 +36,9 @@ check: $(STAMP) ## lint, format, types and import contracts
 test: check ## everything that CI runs
 	@$(BIN)/pytest -n auto --dist loadfile
 
-faults: $(STAMP) ## inject every fault with three seeds, and write docs/faults.md
+faults: $(STAMP) ## inject every fault with three seeds, and write docs/faults.md and docs/fleet-faults.md
 	@$(BIN)/python -m tests.faults --seeds 3
+	@$(BIN)/python -m tests.fleet --seeds 3
 
 backfill: $(STAMP) ## backfill 100,000 records while workers are killed and records edited
 	@BACKFILL_RECORDS=100000 $(BIN)/pytest -s tests/life/test_backfill_large.py
@@ -57,6 +58,9 @@ bench-people: $(STAMP) ## verify the people of a million records, and change som
 
 bench-pages: $(STAMP) ## time the dashboard's pages over a million records
 	@$(BIN)/python -m tests.bench.pages
+
+bench-fleet: $(STAMP) ## measure the same orgs with one, two and four workers
+	@$(BIN)/python -m tests.bench.scaling
 
 lock: $(STAMP) ## resolve the dependencies anew (hashes, no download addresses)
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

@@ -1,6 +1,9 @@
 """The processes of a deployment: workers and beat, thin over Celery."""
 
+import os
+import sys
 import threading
+import time
 import warnings
 from collections.abc import Sequence
 
@@ -8,6 +11,7 @@ import structlog
 from celery.platforms import SecurityWarning
 
 from cdp.errors import CdpError
+from connector import slices
 from connector.lanes import LANES, unclaimed
 from connector.tasks import TICK_SECONDS, TICKS, app, runtime
 
@@ -21,14 +25,28 @@ def run_worker(concurrency: int, lanes: Sequence[str] = LANES) -> None:
     runtime().database_url  # noqa: B018 - starts the embedded server before children are forked
     queues = [TICKS, *sorted(lanes, key=LANES.index)]
     threading.Thread(target=_watch, name="watch", daemon=True).start()
-    app.Worker(
+    worker = app.Worker(
         queues=queues,
         concurrency=concurrency,
         loglevel="WARNING",
         without_gossip=True,
         without_mingle=True,
         quiet=True,
-    ).start()
+    )
+    worker.start()
+    if worker.exitcode and not slices.stopping():
+        _begin_anew()
+
+
+def _begin_anew() -> None:
+    """Put a fresh worker in the place of this process; PostgreSQL has the work, so nothing is lost.
+
+    Celery's worker gives up when the broker goes away while a message of its is at work: kombu then tries to give that
+    message back over the connection that it has just closed.
+    """
+    log.warning("worker_begins_anew")
+    time.sleep(1)
+    os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - the very command that runs
 
 
 def _watch() -> None:

@@ -42,9 +42,13 @@ def play(fault: Fault, seed: int, database_url: str, folder: Path) -> Result:
 def _recovered(scene: Scene, fault: Fault, seed: int) -> Result:
     started = time.monotonic()
     scene.quiet()
-    seconds = time.monotonic() - started
+    return counted(scene, fault.name, seed, fault.least, time.monotonic() - started)
+
+
+def counted(scene: Scene, fault: str, seed: int, least: int, seconds: float) -> Result:
+    """What is stored when all is over, against what should be."""
     return Result(
-        fault=fault.name,
+        fault=fault,
         seed=seed,
         in_salesforce=scene.written_in_salesforce(),
         stored=scene.stored_rows(),
@@ -52,5 +56,5 @@ def _recovered(scene: Scene, fault: Fault, seed: int) -> Result:
         gaps=len(scene.gaps()),
         seconds=seconds,
         calls=scene.instance().usage.used(),
-        least=fault.least,
+        least=least,
     )

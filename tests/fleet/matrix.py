@@ -4,8 +4,8 @@ from pathlib import Path
 from random import Random
 
 from tests.faults.life import settle
-from tests.faults.matrix import Result
-from tests.fleet.crew import Crew, mustered
+from tests.faults.matrix import Result, counted
+from tests.fleet.crew import mustered
 from tests.fleet.rows import Fault
 
 
@@ -18,19 +18,4 @@ def play(fault: Fault, seed: int, folder: Path, *, long: bool) -> Result:
                 crew.scene.instance(name).settings.rotate_refresh_tokens = True
             crew.scene.connect(name, "refresh_token" if fault.rotates else "client_credentials")
         fault(crew, lives["acme"], long=long)
-        return _rested(crew, fault, seed)
-
-
-def _rested(crew: Crew, fault: Fault, seed: int) -> Result:
-    seconds, scene = crew.settle(), crew.scene
-    return Result(
-        fault=fault.name,
-        seed=seed,
-        in_salesforce=scene.written_in_salesforce(),
-        stored=scene.stored_rows(),
-        wrong=scene.differences(),
-        gaps=len(scene.gaps()),
-        seconds=seconds,
-        calls=scene.instance().usage.used(),
-        least=fault.least,
-    )
+        return counted(crew.scene, fault.name, seed, fault.least, seconds=crew.settle())

@@ -76,10 +76,12 @@ def killed_again_and_again(crew: Crew, life: Life, *, long: bool) -> None:
     until = time.monotonic() + (LONG if long else SHORT)
     with slow_pages(crew):
         while time.monotonic() < until:
+            read_anew(crew)
             crew.worker()
             crew.worker()
             crew.beat()
             time.sleep(KILL_EVERY)
+            working(crew)
             life.go_on(20, 1)
             crew.kill()
     crew.worker()
@@ -120,14 +122,21 @@ def _written(crew: Crew, run_id: int) -> dict[str, object]:
 
 
 def forgetful_broker(crew: Crew, life: Life, *, long: bool) -> None:
-    """F4."""
-    crew.worker()
+    """F4; messages that wait for a frozen worker are lost, and one that is at work is none the wiser."""
+    worker = crew.worker()
     crew.beat()
-    for _ in range(3):
+    for _ in range(3 if long else 1):
         life.go_on(20, 1)
         with slow_pages(crew):
-            time.sleep(1)
+            working(crew)
             crew.redis.flushall()
+        wait_until(lambda: not _open(crew), "the poll ended")
+        crew.freeze(worker)
+        crew.scene.request()
+        tasks.hand_over(crew.scene.runtime, [crew.runs()[-1]["id"]])
+        time.sleep(3)
+        crew.redis.flushall()
+        crew.thaw(worker)
     life.go_on(20, 1)
     crew.kill_redis()
     life.go_on(20, 1)
@@ -142,11 +151,9 @@ def doubled_messages(crew: Crew, life: Life, *, long: bool) -> None:
     over = threading.Event()
 
     def repeat() -> None:
-        tasks.app.conf.broker_url = crew.services.redis_url
         while not over.wait(0.05):
             known = [run["id"] for run in crew.runs()]
-            for run_id in life.random.sample(known, min(6, len(known))):
-                tasks.send(run_id)
+            tasks.hand_over(crew.scene.runtime, life.random.sample(known, min(6, len(known))))
 
     thread = threading.Thread(target=repeat)
     thread.start()

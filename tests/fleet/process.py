@@ -25,7 +25,7 @@ def shorten() -> None:
     work.QUOTA_PAUSE = sync.QUOTA_PAUSE = timedelta(seconds=PAUSE)
     tick = tasks.app.conf.beat_schedule["tick"]
     tick["schedule"], tick["options"]["expires"] = TICK, 2 * TICK
-    tasks.MESSAGE_LIFE = 12 * TICK
+    tasks.TICK_LIFE = 2 * TICK
 
 
 def die_at(point: str) -> None:

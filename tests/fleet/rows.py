@@ -59,7 +59,7 @@ FAULTS = (
     Fault(
         "F6",
         "Three beats at once; then no beat for ten minutes.",
-        "a tick queues a run without looking for an open one",
+        "a run ends before it is said when the next is due",
         plays.beats,
     ),
     Fault(
@@ -71,20 +71,20 @@ FAULTS = (
     Fault(
         "F8",
         "Sixteen children write overlapping rows of two orgs by poll, resync, sweep and backfill at once.",
-        "pages of one source do not take turns",
+        "two runs of a source note what they found at once",
         plays.crowded,
         others=("globex",),
     ),
     Fault(
         "F9",
         "Statement timeout and full disk in the merge.",
-        "an error of the database ends the source's polls",
+        "a page whose merge failed counts as stored",
         plays.failing_merge,
     ),
     Fault(
         "F12",
         "Bursts of 503, 500, row locks, timeouts, cut and reset connections under two workers.",
-        "a transient refusal is final",
+        "a page that could not be read ends its pass",
         plays.bursts,
     ),
     Fault(
@@ -103,14 +103,14 @@ FAULTS = (
     Fault(
         "F15",
         "A worker dies between the answer to a rotating refresh and its commit.",
-        "a spent refresh token is shown again",
+        "a source that needs attention is polled on",
         plays.lost_rotation,
         rotates=True,
     ),
     Fault(
         "F16",
         "The token is revoked; another org's login is offered; the org moves.",
-        "polls go on while a source needs attention",
+        "a source that needs attention is polled on",
         plays.revoked,
         others=("globex",),
         rotates=True,
