@@ -53,6 +53,20 @@ CURSORS = """
     SELECT source_id, object, max(hi), max(hi) FROM read_window GROUP BY source_id, object
 """
 
+# Everybody is in a campaign, and five things happened to each membership in the last months.
+MEMBERS = """
+    INSERT INTO campaign_member (source_id, record_id, state, created_at, version_at, read_at, modified_at,
+                                 campaign_id, contact)
+    SELECT source_id, '00v' || substr(record_id, 4), 'live', created_at, version_at, read_at, modified_at,
+           '701000000000000001', handle FROM record
+"""
+ACTIVITIES = """
+    INSERT INTO activity (source_id, record_id, kind, version, occurred_at, history)
+    SELECT source_id, record_id, 'campaign_member_status_updated', n::text,
+           now() - make_interval(days => n * 9, secs => ('x' || right(md5(record_id), 5))::bit(20)::integer), false
+    FROM campaign_member CROSS JOIN generate_series(0, 4) AS n
+"""
+
 
 def main() -> int:
     """Fill a database, serve it, ask for each page many times, and print the figures."""
@@ -67,7 +81,7 @@ def main() -> int:
         with served(Runtime(Settings(database_url=url, home=Path(folder), _env_file=None))) as address:
             figures = _measured(address, url)
         db.engine(url).dispose()
-    title = f"Pages over {options.records:,} records"
+    title = f"Pages over {options.records:,} records and {5 * options.records:,} activities"
     report.show(console, title, figures)
     report.write(REPORT, title, figures, [NOTE])
     return 0 if all(figure.met is not False for figure in figures) else 1
@@ -80,7 +94,7 @@ def _fill(cdp: Cdp, records: int) -> None:
         connection.execute(RECORDS, {"at": BEGINNING, "rows": records, "sources": len(SOURCES)})
         connection.execute("INSERT INTO touched (handle) SELECT handle FROM record")
         connection.execute("ANALYZE record")
-        for statement in (RUNS, WINDOWS, CURSORS):
+        for statement in (RUNS, WINDOWS, CURSORS, MEMBERS, ACTIVITIES):
             connection.execute(statement)
     cdp.resolve(Rules({field.name: (field.type, field.rule) for field in FIELDS}))
     with cdp.session() as session:
