@@ -4,7 +4,7 @@ import os
 import socket
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -14,7 +14,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 from sqlmodel import Session
 
-from cdp.db import driver, rows, transaction
+from cdp.db import Connection, Statement, driver, rows, transaction
 from cdp.errors import LeaseLost
 from cdp.queries.waiting import FREE
 from cdp.records import Outcome
@@ -66,7 +66,7 @@ class Lease:
         """
         ending = {"state": state, "code": code, "error": error, "resume_at": resume_at}
         with transaction(self.url) as session:
-            driver(session).execute(_FINISH, ending | {"run": self.run_id, "epoch": self.epoch})
+            _end(driver(session), _FINISH, ending | {"run": self.run_id, "epoch": self.epoch})
 
     def hand_back(self, pause: float = 0.0) -> None:
         """Give the run back unfinished: it goes on at its checkpoint, but not before `pause` seconds from now."""
@@ -110,6 +110,7 @@ _FINISH = """
            error_code = %(code)s, error = %(error)s, resume_at = %(resume_at)s,
            ended_at = CASE WHEN %(state)s = 'waiting' THEN NULL ELSE now() END, owner = NULL, lease_until = NULL
     WHERE id = %(run)s AND epoch = %(epoch)s AND state = 'running'
+    RETURNING id
 """
 _HAND_BACK = """
     UPDATE run SET state = 'queued', queued_at = now(), owner = NULL, lease_until = NULL,
@@ -179,6 +180,7 @@ _CLAIM = sql.SQL(
     """
     UPDATE run AS r SET state = 'running', owner = %(owner)s, epoch = epoch + 1, error = NULL, error_code = NULL,
            started_at = coalesce(started_at, now()), resume_at = NULL,
+           lease_losses = lease_losses + (state = 'running')::integer,
            lease_until = now() + make_interval(secs => %(seconds)s)
     WHERE id = %(run)s AND {free}
       AND coalesce((SELECT count(*) FROM run AS o WHERE o.source_id = r.source_id AND o.id <> r.id
@@ -209,15 +211,46 @@ _FORGET = """
 
 def cancel(session: Session, run_id: int) -> None:
     """End a run if it is open, whoever works on it: that worker can write nothing more."""
-    driver(session).execute(sql.SQL(_CANCEL).format(sql.SQL("id")), (run_id, list(OPEN_STATES)))
+    _end(driver(session), sql.SQL(_CANCEL).format(sql.SQL("id")), {"id": run_id, "open": list(OPEN_STATES)})
 
 
 def cancel_open(session: Session, source_id: int) -> None:
     """End every open run of a source; whoever works on one can write nothing more."""
-    driver(session).execute(sql.SQL(_CANCEL).format(sql.SQL("source_id")), (source_id, list(OPEN_STATES)))
+    _end(driver(session), sql.SQL(_CANCEL).format(sql.SQL("source_id")), {"id": source_id, "open": list(OPEN_STATES)})
 
 
 _CANCEL = """
     UPDATE run SET state = 'cancelled', epoch = epoch + 1, ended_at = now(), owner = NULL, lease_until = NULL
-    WHERE {} = %s AND state = ANY(%s)
+    WHERE {} = %(id)s AND state = ANY(%(open)s)
+    RETURNING id
+"""
+
+
+def _end(connection: Connection, ending: Statement, parameters: Mapping[str, Any]) -> None:
+    """Carry out a statement that may end runs and returns their ids, and count those that ended for good.
+
+    Counted in statements of their own, which see what a page committed while the first waited for its lock.
+    """
+    ids = [row["id"] for row in rows(connection, ending, parameters)]
+    for tally in (_TALLY_RUNS, _TALLY_ROWS):
+        connection.execute(tally, {"ids": ids})
+
+
+_TALLY_RUNS = """
+    INSERT INTO run_tally AS t (source_id, kind, state, runs, lease_losses)
+    SELECT source_id, kind, state, count(*), sum(lease_losses) FROM run
+    WHERE id = ANY(%(ids)s) AND ended_at IS NOT NULL GROUP BY source_id, kind, state ORDER BY source_id, kind, state
+    ON CONFLICT (source_id, kind, state) DO UPDATE
+        SET runs = t.runs + excluded.runs, lease_losses = t.lease_losses + excluded.lease_losses
+"""
+_TALLY_ROWS = """
+    INSERT INTO row_tally AS t (source_id, object, read, imported, updated, deleted, skipped, quarantined)
+    SELECT r.source_id, o.object, sum(o.read), sum(o.imported), sum(o.updated), sum(o.deleted), sum(o.skipped),
+           sum(o.quarantined)
+    FROM run_object AS o JOIN run AS r ON r.id = o.run_id
+    WHERE r.id = ANY(%(ids)s) AND r.ended_at IS NOT NULL GROUP BY r.source_id, o.object ORDER BY r.source_id, o.object
+    ON CONFLICT (source_id, object) DO UPDATE
+        SET read = t.read + excluded.read, imported = t.imported + excluded.imported,
+            updated = t.updated + excluded.updated, deleted = t.deleted + excluded.deleted,
+            skipped = t.skipped + excluded.skipped, quarantined = t.quarantined + excluded.quarantined
 """

@@ -12,6 +12,7 @@ import pytest
 import typer.main
 from sqlmodel import SQLModel
 
+from connector import metrics
 from connector.cli.commands import app
 from connector.settings import Settings
 
@@ -94,6 +95,13 @@ def test_a_documented_default_is_the_real_one(name: str) -> None:
     row = next(line for line in read("docs/settings.md").splitlines() if f"| `CONNECTOR_{name.upper()}` |" in line)
     shown = re.findall(r"`([^`]*)`", row.split("|")[2])
     assert shown == ([] if default is None or default == [] else str(default).split(","))
+
+
+def test_every_metric_is_documented_with_its_type_and_labels_and_no_other() -> None:
+    told = next(iter(sections(read("docs/metrics.md"), 1).values())).partition("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \|([`\w ]*)\|", told, flags=re.MULTILINE)
+    documented = {name: (kind, tuple(re.findall(r"\w+", labels))) for name, kind, labels in rows}
+    assert documented == {metrics.UP: ("gauge", ())} | {one.name: (one.type, one.labels) for one in metrics.MEASURES}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

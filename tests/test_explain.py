@@ -11,6 +11,7 @@ import pytest
 from cdp import queries
 from cdp.db import driver
 from cdp.fields import Field, register
+from connector import metrics
 from tests.feed import FIELDS, SOURCES, Cdp
 from tests.oracle import BEGINNING, Record, Rules
 
@@ -131,6 +132,21 @@ def test_a_person_is_found_by_index(populated: Cdp, scans: Scans, wanted: str) -
     with populated.session() as session:
         assert queries.resolve_person(session, wanted) == [contact(10).handle]
     assert scans.whole == []
+
+
+def test_a_scrape_reads_no_big_table_until_it_counts_again(
+    populated: Cdp, scans: Scans, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = metrics.Installation(populated.url)
+    assert len(list(told.collect())) == len(metrics.MEASURES) + 1
+    assert {table for table, _ in scans.whole} <= {"record", "person", "campaign_member"}
+    scans.whole.clear()
+    assert len(list(told.collect())) == len(metrics.MEASURES) + 1
+    assert scans.planned > len(metrics.MEASURES)
+    assert scans.whole == []
+    monkeypatch.setattr(metrics, "COUNT_EVERY", -1)
+    list(told.collect())
+    assert scans.whole
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, ForeignKey, Index, Text, text
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
@@ -32,6 +32,7 @@ class Run(SQLModel, table=True):
     resume_at: datetime | None = stamp(default=None)
     owner: str | None = None
     epoch: int = counter()
+    lease_losses: int = counter()
     lease_until: datetime | None = stamp(default=None)
     expected: int | None = None
     read: int = counter()
@@ -61,6 +62,36 @@ class RunObject(SQLModel, table=True):
     deleted: int = 0
     skipped: int = 0
     quarantined: int = 0
+
+
+class RunTally(SQLModel, table=True):
+    """How many runs of a source and kind ended in a state since it was connected, and how many leases they lost.
+
+    Runs are forgotten after a while; what is counted here stays as long as the source does.
+    """
+
+    __tablename__ = "run_tally"
+
+    source_id: int = Field(sa_column=source_key(primary_key=True))
+    kind: str = Field(primary_key=True)
+    state: str = Field(primary_key=True)
+    runs: int = Field(sa_type=BigInteger)
+    lease_losses: int = Field(sa_type=BigInteger)
+
+
+class RowTally(SQLModel, table=True):
+    """What the ended runs of a source did to one object, in rows, since it was connected."""
+
+    __tablename__ = "row_tally"
+
+    source_id: int = Field(sa_column=source_key(primary_key=True))
+    object: str = Field(primary_key=True)
+    read: int = Field(sa_type=BigInteger)
+    imported: int = Field(sa_type=BigInteger)
+    updated: int = Field(sa_type=BigInteger)
+    deleted: int = Field(sa_type=BigInteger)
+    skipped: int = Field(sa_type=BigInteger)
+    quarantined: int = Field(sa_type=BigInteger)
 
 
 class Cursor(SQLModel, table=True):

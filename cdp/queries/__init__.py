@@ -24,6 +24,7 @@ from cdp.queries.fleet import (
 )
 from cdp.queries.glance import calls_by_kind, days, glance, quarantined
 from cdp.queries.judged import decisions, dossier, events
+from cdp.queries.metering import ended_runs, lags, lease_losses, open_runs, population, rows_moved, rows_quarantined
 from cdp.queries.persons import people, person, resolve_person, why, widest_person
 from cdp.queries.reasons import blocked_keys, bonds, find_records, named, standings, why_not
 from cdp.queries.search import search_people
@@ -45,22 +46,29 @@ __all__ = [
     "decisions",
     "deeds",
     "dossier",
+    "ended_runs",
     "events",
     "find_records",
     "full_read_calls",
     "glance",
     "healed",
+    "lags",
+    "lease_losses",
     "log",
     "named",
     "objects",
+    "open_runs",
     "overdue",
     "people",
     "people_by_source",
     "person",
+    "population",
     "quarantined",
     "recent_activities",
     "records",
     "resolve_person",
+    "rows_moved",
+    "rows_quarantined",
     "run",
     "runs",
     "search_people",

@@ -7,7 +7,7 @@ import typer
 
 from connector import accounts, audit
 from connector.cli.app import Json, app
-from connector.cli.output import console, hints, is_interactive, print_json
+from connector.cli.output import console, hints, is_interactive, print_json, print_lines
 from connector.cli.users import ask_password
 from connector.errors import BadInput
 from connector.hosts import is_loopback
@@ -66,6 +66,27 @@ def dashboard(
     uvicorn.run(
         create_app(runtime), host=host, port=port, log_level="warning", server_header=False, forwarded_allow_ips=proxies
     )
+
+
+@app.command(rich_help_panel=RUN)
+def metrics(
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Serve them here until told to stop; otherwise print them once."),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    json: Json = False,
+) -> None:
+    """Tell the numbers of the whole installation in the text form of Prometheus."""
+    from connector import metrics as measured  # noqa: PLC0415 - only this command needs Prometheus
+
+    url = Runtime().database_url
+    if port is None:
+        print_lines(measured.samples(url)) if json else print(measured.exposition(url), end="")
+        return
+    address, thread = measured.serve(url, host, port)
+    print_json({"url": address}) if json else console.print(f"The metrics are at {address} (Ctrl-C ends it).")
+    thread.join()
 
 
 def _see_to_an_admin(runtime: Runtime) -> None:

@@ -274,6 +274,44 @@ def test_old_runs_are_forgotten_but_for_the_last_of_each_kind(cdp: Cdp, monkeypa
     assert [row["id"] for row in cdp.query("SELECT id FROM run ORDER BY id")] == [*made[2:], alone, waiting]
 
 
+def tallies(cdp: Cdp) -> tuple[dict[Any, Any], dict[Any, Any]]:
+    """Runs by kind and state with the leases they lost, and rows read by object, of the first source."""
+    counted = cdp.query("SELECT * FROM run_tally WHERE source_id = 1")
+    moved = cdp.query("SELECT * FROM row_tally WHERE source_id = 1")
+    return {(t["kind"], t["state"]): (t["runs"], t["lease_losses"]) for t in counted}, {
+        t["object"]: (t["read"], t["imported"], t["updated"], t["quarantined"]) for t in moved
+    }
+
+
+def test_what_runs_did_stays_counted_when_they_are_forgotten(cdp: Cdp, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "KEPT_RUNS", 0)
+    for state in ("succeeded", "failed", "succeeded"):
+        lease = claimed(cdp, runs.request(cdp.url, 1, "poll"))
+        with cdp.session() as session:
+            lease.note(session, "Lead", Outcome(read=5, written=3, imported=2, quarantined=1))
+        lease.finish("waiting", resume_at=datetime.now(UTC))
+        claimed(cdp, lease.run_id).finish(state)
+    change(cdp, "UPDATE run SET ended_at = now() - interval '2 days'")
+    assert runs.forget_old(cdp.url, timedelta(days=1)) == 3
+    runs_ended, rows_moved = tallies(cdp)
+    assert runs_ended == {("poll", "incomplete"): (2, 0), ("poll", "failed"): (1, 0)}
+    assert rows_moved == {"Lead": (15, 6, 3, 3)}
+
+
+def test_a_lease_that_ran_out_is_counted_when_the_run_is_taken_over(cdp: Cdp) -> None:
+    run_id = runs.request(cdp.url, 1, "sweep")
+    claimed(cdp, run_id).hand_back()
+    for _ in range(3):
+        lost = claimed(cdp, run_id)
+        let_leases_run_out(cdp)
+    assert row(cdp, run_id)["lease_losses"] == 2
+    with cdp.session() as session:
+        runs.cancel_open(session, 1)
+        runs.cancel(session, run_id)
+    lost.finish("succeeded")
+    assert tallies(cdp)[0] == {("sweep", "cancelled"): (1, 2)}
+
+
 def test_every_process_has_a_name_of_its_own() -> None:
     assert runs.owner_name() != runs.owner_name()
 
