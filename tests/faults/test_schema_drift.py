@@ -31,7 +31,7 @@ def test_a_vanished_field_keeps_its_values_and_is_told_of_until_it_is_back(scene
     assert (scene.record(contact)["f_phone"], scene.record(contact)["f_last_name"]) == ("1", "Edited")
     [finding] = scene.query("SELECT * FROM finding")
     assert (finding["code"], finding["subject"]) == ("field_missing", "Phone")
-    assert "is missing or hidden since" in finding["message"]
+    assert "missing or hidden since" in finding["message"]
     scene.poll()
     assert scene.query("SELECT since FROM finding")[0]["since"] == finding["since"]
     scene.org.show_field("Contact", "Phone")

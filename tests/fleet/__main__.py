@@ -43,10 +43,7 @@ def main() -> int:
     options = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     results = [
-        _play(fault.name, seed)
-        for fault in FAULTS
-        if options.only in (None, fault.name)
-        for seed in range(options.seeds)
+        _play(fault, seed) for fault in FAULTS if options.only in (None, fault.name) for seed in range(options.seeds)
     ]
     if not options.only:
         REPORT.write_text(_page(results), encoding="utf-8")
