@@ -80,7 +80,7 @@ def test_every_option_and_argument_is_documented_and_no_other(path: str) -> None
 
 
 def test_the_readme_lists_every_command() -> None:
-    listed = names(sections(read("README.md"), 2)["Commands so far"])
+    listed = names(sections(read("README.md"), 2)["Commands"])
     assert odd(listed, COMMANDS) == ""
 
 

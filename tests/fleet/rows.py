@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.faults.life import Life
-from tests.fleet import plays
+from tests.fleet import orgs, plays
 from tests.fleet.crew import Crew
 
 
@@ -85,33 +85,33 @@ FAULTS = (
         "F12",
         "Bursts of 503, 500, row locks, timeouts, cut and reset connections under two workers.",
         "a page that could not be read ends its pass",
-        plays.bursts,
+        orgs.bursts,
     ),
     Fault(
         "F13",
         "The daily quota is used up, then too many concurrent requests; another org goes on.",
         "a waiting run is claimed before its time",
-        plays.exhausted_quota,
+        orgs.exhausted_quota,
         others=("globex",),
     ),
     Fault(
         "F14",
         "The session dies under eight children in mid-page.",
         "each process renews for itself",
-        plays.expired_sessions,
+        orgs.expired_sessions,
     ),
     Fault(
         "F15",
         "A worker dies between the answer to a rotating refresh and its commit.",
         "a source that needs attention is polled on",
-        plays.lost_rotation,
+        orgs.lost_rotation,
         rotates=True,
     ),
     Fault(
         "F16",
         "The token is revoked; another org's login is offered; the org moves.",
         "a source that needs attention is polled on",
-        plays.revoked,
+        orgs.revoked,
         others=("globex",),
         rotates=True,
     ),
