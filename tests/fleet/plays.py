@@ -107,6 +107,7 @@ def doubled_messages(crew: Crew, life: Life, *, long: bool) -> None:
     """F5: every run's message is sent again and again, in any order, old ones too."""
     crew.worker(4)
     crew.beat()
+    wait_until(lambda: ended(crew), "the first poll ended")
     over = threading.Event()
 
     def repeat() -> None:
@@ -117,11 +118,11 @@ def doubled_messages(crew: Crew, life: Life, *, long: bool) -> None:
     thread = threading.Thread(target=repeat)
     thread.start()
     try:
-        for _ in range(10 if long else 4):
+        for _ in range(10 if long else 5):
             life.go_on(20, 1)
-            ended = [run for run in crew.runs() if run["ended_at"]]
+            done = [run for run in crew.runs() if run["ended_at"]]
             time.sleep(1)
-            assert crew.runs()[: len(ended)] == ended, "what has ended stays as it is"
+            assert crew.runs()[: len(done)] == done, "what has ended stays as it is"
     finally:
         over.set()
         thread.join()
