@@ -112,7 +112,6 @@ def _fill_object(work: Work, sobject: str, fields: Sequence[str]) -> None:
     )
     announced = goes_on(progress.get("page"))
     for page in pages(reading, progress.get("page")):
-        work.guard_quota()
         _store_page(work, plan, page, expected=None if announced else page.expected)
         announced = announced or page.expected is not None
 

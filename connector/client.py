@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -27,6 +28,7 @@ from connector.errors import (
     Transient,
 )
 from connector.http import deadline, plain_errors
+from connector.permits import Permits
 
 API_VERSION = "66.0"
 ATTEMPTS = 6
@@ -105,24 +107,46 @@ class Observed:
         self.kinds[next((kind for part, kind in CALLS.items() if part in path), "other")] += 1
         if "Date" in response.headers:
             self.server_time = parsedate_to_datetime(response.headers["Date"])
-        usage = response.headers.get("Sforce-Limit-Info", "").partition("api-usage=")[2].partition(";")[0]
-        used, _, limit = usage.partition("/")
-        if used.isdigit() and limit.isdigit():
-            self.used, self.limit = int(used), int(limit)
+        if usage := usage_in(response):
+            self.used, self.limit = usage
+
+
+def usage_in(response: requests.Response) -> tuple[int, int] | None:
+    """Return the calls used and allowed in 24 hours, from `Sforce-Limit-Info: api-usage=used/limit`."""
+    usage = response.headers.get("Sforce-Limit-Info", "").partition("api-usage=")[2].partition(";")[0]
+    used, _, limit = usage.partition("/")
+    return (int(used), int(limit)) if used.isdigit() and limit.isdigit() else None
 
 
 class OrgClient:
     """Calls to one org: transient refusals are tried again with growing, jittered pauses, a dead session renewed once.
 
-    `renew` takes the session that died (None at first) and returns a live one.
+    `renew` takes the session that died (None at first) and returns a live one. Each call needs one of the `permits`,
+    and raises WaitingForQuota without; an org that is not a source yet has none.
     """
 
-    def __init__(self, http: requests.Session, renew: Callable[[Session | None], Session]) -> None:
+    def __init__(
+        self,
+        http: requests.Session,
+        renew: Callable[[Session | None], Session],
+        permits: Permits | None = None,
+    ) -> None:
         self.observed = Observed()
         self._http = http
-        self._http.hooks["response"].append(lambda response, *_args, **_kwargs: self.observed.note(response))
+        self._permits = permits
+        self._http.hooks["response"].append(lambda response, *_args, **_kwargs: self._note(response))
         self._renew = renew
         self._session = renew(None)
+
+    def _note(self, response: requests.Response) -> None:
+        self.observed.note(response)
+        if self._permits and (usage := usage_in(response)):
+            self._permits.note(*usage)
+
+    def give_back(self) -> None:
+        """Give back the permits that were not used."""
+        if self._permits:
+            self._permits.give_back()
 
     def query(self, text: str, *, batch_size: int = 2000) -> Answer:
         """Run a query over live and deleted rows (queryAll); raises by kind, see KINDS."""
@@ -240,7 +264,8 @@ class OrgClient:
             session=self._http,
             version=API_VERSION,
         )
-        with plain_errors(session.instance_url):
+        permit = self._permits.one() if self._permits else nullcontext()
+        with permit, plain_errors(session.instance_url):
             try:
                 return call(client)
             except Refusal as refusal:

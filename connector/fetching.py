@@ -54,7 +54,6 @@ def _chunks(plan: Plan, record_ids: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 def _fetch_chunk(work: Work, plan: Plan, record_ids: Sequence[str], ended: Mapping[str, datetime]) -> set[str]:
-    work.guard_quota()
     try:
         records = _query(work, plan, record_ids)
     except SalesforceError as error:

@@ -247,7 +247,6 @@ def _read_pass(work: Work, step: Step, start: Checkpoint | None) -> None:
     reading = _reading(work, step.plan, step.window, step.part)
     announced = goes_on(start)
     for page in pages(reading, start):
-        work.guard_quota()
         _store_page(work, step, page, expected=None if announced else page.expected)
         announced = announced or page.expected is not None
 

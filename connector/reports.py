@@ -6,6 +6,7 @@ from typing import Any
 from sqlmodel import Session
 
 from cdp import queries
+from connector import permits
 from connector.settings import Settings
 from connector.states import LIVING
 
@@ -30,10 +31,14 @@ def status(session: Session, settings: Settings, source_id: int | None = None) -
 def sources(session: Session, settings: Settings) -> list[dict[str, Any]]:
     """Return how each source stands, without its objects and runs: cheap, however much is stored."""
     glances = {one["source_id"]: one for one in queries.glance(session)}
-    return [_source(source, glances[source["source_id"]], settings) for source in queries.sources(session)]
+    forecasts = permits.forecasts(session, settings.api_share)
+    return [
+        _source(source, glances[source["source_id"]], settings, forecasts.get(source["source_id"]))
+        for source in queries.sources(session)
+    ]
 
 
-def _source(source: queries.Row, glance: queries.Row, settings: Settings) -> dict[str, Any]:
+def _source(source: queries.Row, glance: queries.Row, settings: Settings, forecast: str | None) -> dict[str, Any]:
     return {
         "source_id": source["source_id"],
         "name": source["name"],
@@ -46,7 +51,12 @@ def _source(source: queries.Row, glance: queries.Row, settings: Settings) -> dic
         "today": {"read": int(glance["read_today"]), "written": int(glance["written_today"])},
         "findings": glance["findings"],
         "quarantined": glance["quarantined"],
-        "api": {"used": source["api_used"], "limit": source["api_limit"], "share": settings.api_share},
+        "api": {
+            "used": source["api_used"],
+            "limit": source["api_limit"],
+            "share": settings.api_share,
+            "forecast": forecast,
+        },
     }
 
 

@@ -20,6 +20,7 @@ from connector.errors import SWEEP_BRAKE, BadInput, NeedsAttention, ObjectUnavai
 from connector.hosts import check_url
 from connector.http import session as http_session
 from connector.objects import PEOPLE
+from connector.permits import Permits, seed
 from connector.runtime import Runtime
 from connector.transform import field_types
 
@@ -59,6 +60,8 @@ def connect(
         source = _keep_new(runtime, name, login_url, kept[-1], login=login, described=described)
     except IntegrityError:
         raise Refused(f"The org {login.org_id} or the name '{name}' was connected just now by someone else.") from None
+    with transaction(runtime.database_url) as database:
+        seed(database, source.key, client.observed.used, client.observed.limit)
     return source, findings
 
 
@@ -171,9 +174,14 @@ def replace_credentials(runtime: Runtime, source: Source, credentials: Credentia
     return stored
 
 
-def open_org(runtime: Runtime, source_id: int) -> OrgClient:
-    """Return a client for the source's org; all workers share its session, and one of them renews it when it dies."""
-    return OrgClient(http_session(runtime.settings.ca_bundle), lambda dead: _renewed(runtime, source_id, dead))
+def open_org(runtime: Runtime, source_id: int, kind: str = "poll") -> OrgClient:
+    """Return a client for the source's org; all workers share its session, and one of them renews it when it dies.
+
+    They share the org's API calls as well: the `kind` of run decides how early it has to wait.
+    """
+    permits = Permits(runtime.database_url, source_id, runtime.settings.api_share, kind)
+    http = http_session(runtime.settings.ca_bundle)
+    return OrgClient(http, lambda dead: _renewed(runtime, source_id, dead), permits)
 
 
 def _renewed(runtime: Runtime, source_id: int, dead: Session | None) -> Session:

@@ -98,7 +98,6 @@ def _reading(work: Work, plan: Plan) -> Reading:
 
 def _see(work: Work, plan: Plan) -> None:
     for page in pages(_reading(work, plan), work.progress(plan.sobject.name)["page"]):
-        work.guard_quota()
         _keep_page(work, plan, page)
 
 

@@ -12,7 +12,7 @@ from cdp import people, removal
 from cdp.db import transaction
 from cdp.errors import CdpError, LeaseLost
 from cdp.models import Run, Source
-from connector import backfilling, diagnosis, lifecycle, notifying, polling, runs, slices, sources, sweeping
+from connector import backfilling, budget, diagnosis, lifecycle, notifying, polling, runs, slices, sources, sweeping
 from connector.errors import (
     BadInput,
     ConnectorError,
@@ -26,7 +26,7 @@ from connector.errors import (
 from connector.runs import Lease
 from connector.runtime import Runtime
 from connector.slices import Pending, SliceOver
-from connector.work import QUOTA_PAUSE, Work
+from connector.work import Work
 
 RETRY_AFTER = 30
 KINDS: Mapping[str, Callable[[Work], None]] = {
@@ -136,7 +136,7 @@ def _read(work: Work) -> None:
 def _named(error: ConnectorError) -> ConnectorError:
     """Say what a refusal means for the source: an exhausted limit is a reason to wait."""
     if isinstance(error, DailyLimitReached):
-        return WaitingForQuota(str(error), datetime.now(UTC) + QUOTA_PAUSE)
+        return WaitingForQuota(str(error), datetime.now(UTC) + budget.PAUSE)
     return error
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, Self
 
@@ -18,7 +18,7 @@ from cdp.records import Batch, Outcome
 from connector import choosing, filters, schemas, sources, transform
 from connector.choosing import Selection
 from connector.client import OrgClient
-from connector.errors import Transient, WaitingForQuota
+from connector.errors import Transient
 from connector.objects import SalesforceObject
 from connector.paths import Describes
 from connector.runs import Lease
@@ -28,7 +28,6 @@ from connector.slices import Slice, SliceOver
 from connector.transform import Plan
 
 MOST_NAMED = 10
-QUOTA_PAUSE = timedelta(minutes=15)
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class Work:
     @cached_property
     def client(self) -> OrgClient:
         """The org; signing in waits until something is asked of it."""
-        return sources.open_org(self.runtime, self.lease.source_id)
+        return sources.open_org(self.runtime, self.lease.source_id, self.lease.kind)
 
     @classmethod
     def begin(cls, runtime: Runtime, lease: Lease) -> Self:
@@ -107,18 +106,6 @@ class Work:
         with transaction(self.runtime.database_url) as database:
             drift = schemas.note_fixed(database, self.source.key, sobject, types, self.client.observed.server_time)
         return transform.activity_plan(sobject, types), drift
-
-    def guard_quota(self) -> None:
-        """Stop before the configured share of the org's daily calls is exceeded; raises WaitingForQuota."""
-        observed = self.client.observed
-        if observed.used is None or observed.limit is None:
-            return
-        if observed.used >= observed.limit * self.runtime.settings.api_share:
-            raise WaitingForQuota(
-                f"The org has used {observed.used} of {observed.limit} API calls, the share this connector may reach: "
-                "work goes on by itself when usage falls.",
-                datetime.now(UTC) + QUOTA_PAUSE,
-            )
 
     @contextmanager
     def page(self) -> Iterator[Session]:
@@ -214,6 +201,7 @@ class Work:
         """Keep what the org last said of its API calls, and how many this run has made for what."""
         if "client" not in vars(self):
             return
+        self.client.give_back()
         with transaction(self.runtime.database_url) as database:
             run, made = database.get_one(Run, self.lease.run_id), self.client.observed.take_calls()
             run.api_calls += made.total()

@@ -14,13 +14,14 @@ from cdp.models.activities import (
 )
 from cdp.models.judgements import Decided, Decision, DecisionRecord, Departure, Erased, PersonEvent
 from cdp.models.people import Membership, PeopleState, Person, PersonField, Quarantine, Record, Touched
-from cdp.models.sources import Finding, Notice, ObjectSchema, Source, SourceFilter
+from cdp.models.sources import ApiBudget, Finding, Notice, ObjectSchema, Source, SourceFilter
 from cdp.models.work import Cursor, ReadWindow, RowTally, Run, RunObject, RunTally, SweepHealed, SweepRow
 
 __all__ = [
     "Account",
     "AccountSession",
     "Activity",
+    "ApiBudget",
     "ApiToken",
     "Audit",
     "Campaign",

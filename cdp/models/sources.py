@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, LargeBinary, text
+from sqlalchemy import BigInteger, Column, LargeBinary, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
@@ -41,6 +41,21 @@ class Source(SQLModel, table=True):
         if self.id is None:
             raise ValueError("the source has not been stored yet")
         return self.id
+
+
+class ApiBudget(SQLModel, table=True):
+    """An org's calls of 24 hours: what it said last, what may have come since, permits out, and calls by the hour."""
+
+    __tablename__ = "api_budget"
+
+    source_id: int = Field(sa_column=source_key(primary_key=True))
+    used: int = counter()
+    allowed: int | None = None
+    observed_at: datetime | None = stamp(default=None)
+    since: int = counter()
+    settled: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default="0"))
+    grants: dict[str, Any] = json(dict, server_default="{}")
+    hours: dict[str, int] = json(dict, server_default="{}")
 
 
 class SourceFilter(SQLModel, table=True):

@@ -50,6 +50,10 @@ def _show_source(source: dict[str, Any]) -> None:
     console.print(
         f"  read up to {show(freshness['read_to'])}{late}, {show(today['read'])} rows read today", markup=False
     )
+    if source["waits_until"]:
+        console.print(f"  waits until {show(source['waits_until'])}", markup=False)
+    if source["api"]["forecast"]:
+        console.print(f"  API calls: {source['api']['forecast']}", markup=False, soft_wrap=True)
     if source["attention"]:
         words = f"  {source['attention']['message']} {source['attention']['remedy']}"
         console.print(words, markup=False, soft_wrap=True)

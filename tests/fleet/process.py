@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from cdp import db, ingest
-from connector import polling, runs, sources, sync, tasks, work
+from connector import budget, polling, runs, sources, sync, tasks, work
 from connector.__main__ import main
 from connector.runs import Lease
 
@@ -22,7 +22,7 @@ def shorten() -> None:
     runs.LEASE_SECONDS, runs.HEARTBEAT_SECONDS = LEASE, HEARTBEAT
     db.IDLE_LIMIT_SECONDS = IDLE
     sync.RETRY_AFTER = 1
-    work.QUOTA_PAUSE = sync.QUOTA_PAUSE = timedelta(seconds=PAUSE)
+    budget.PAUSE = budget.LONGEST = timedelta(seconds=PAUSE)
     tick = tasks.app.conf.beat_schedule["tick"]
     tick["schedule"], tick["options"]["expires"] = TICK, 2 * TICK
     tasks.TICK_LIFE = 2 * TICK
