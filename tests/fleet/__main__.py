@@ -1,8 +1,10 @@
 """`python -m tests.fleet`: plays every fault of the fleet with several seeds and writes the table."""
 
 import argparse
+import multiprocessing
 import sys
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import structlog
@@ -40,11 +42,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fleet", description=__doc__)
     parser.add_argument("--seeds", type=int, default=3, help="times each fault is played")
     parser.add_argument("--only", help="play this fault alone and write nothing")
+    parser.add_argument("--at-once", type=int, default=2, help="faults played at a time, each on services of its own")
     options = parser.parse_args()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-    results = [
-        _play(fault, seed) for fault in FAULTS if options.only in (None, fault.name) for seed in range(options.seeds)
-    ]
+    chosen = [fault for fault in FAULTS if options.only in (None, fault.name)]
+    plays = [(fault, seed) for fault in chosen for seed in range(options.seeds)]
+    results = []
+    with ProcessPoolExecutor(options.at_once, multiprocessing.get_context("spawn")) as pool:
+        for result in pool.map(_play, *zip(*plays, strict=True)):
+            console.print(report.line(result))
+            results.append(result)
     if not options.only:
         REPORT.write_text(_page(results), encoding="utf-8")
         console.print(f"Written to {REPORT}")
@@ -52,10 +58,9 @@ def main() -> int:
 
 
 def _play(fault: Fault, seed: int) -> Result:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     with tempfile.TemporaryDirectory(prefix="connector-fleet-") as folder:
-        result = play(fault, seed, Path(folder), long=True)
-    console.print(report.line(result))
-    return result
+        return play(fault, seed, Path(folder), long=True)
 
 
 def _page(results: list[Result]) -> str:

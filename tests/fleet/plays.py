@@ -14,7 +14,7 @@ from tests.fleet.process import POINTS
 
 KILL_EVERY = 5.0
 LOST = "lease_lost|does not answer"
-SHORT, LONG = 10.0, 60.0
+SHORT, LONG, MINUTE = 10.0, 25.0, 60.0
 TOKEN = r"00D\w{12,15}!|5Aep\w+"
 
 
@@ -99,7 +99,7 @@ def forgetful_broker(crew: Crew, life: Life, *, long: bool) -> None:
     life.go_on(20, 1)
     crew.kill_redis()
     life.go_on(20, 1)
-    crew.kill_redis(LONG if long else SHORT)
+    crew.kill_redis(MINUTE if long else SHORT)
     life.go_on(20, 1)
 
 
