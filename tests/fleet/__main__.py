@@ -3,17 +3,15 @@
 import argparse
 import multiprocessing
 import sys
-import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-import structlog
 from rich.console import Console
 
 from tests.faults import report
 from tests.faults.matrix import Result
-from tests.fleet.matrix import play
-from tests.fleet.rows import FAULTS, Fault
+from tests.fleet.matrix import play_long
+from tests.fleet.rows import FAULTS
 
 REPORT = Path("docs/fleet-faults.md")
 INTRODUCTION = """# Faults of the fleet
@@ -32,7 +30,9 @@ show it included; the longest recovery was **{longest:.1f} seconds**. The table 
 """
 BUGS = """## What each row does, and the bug it was seen red with
 
-Each bug was put back into a copy of the product, and its row failed.
+Each bug was put back into a copy of the product, and its row failed. Three rows have not been seen red: of the bugs
+that were tried for them, none got past the counts that Salesforce announces and the reading again of what was not
+committed.
 """
 console = Console(highlight=False)
 
@@ -48,19 +48,13 @@ def main() -> int:
     plays = [(fault, seed) for fault in chosen for seed in range(options.seeds)]
     results = []
     with ProcessPoolExecutor(options.at_once, multiprocessing.get_context("spawn")) as pool:
-        for result in pool.map(_play, *zip(*plays, strict=True)):
+        for result in pool.map(play_long, *zip(*plays, strict=True)):
             console.print(report.line(result))
             results.append(result)
     if not options.only:
         REPORT.write_text(_page(results), encoding="utf-8")
         console.print(f"Written to {REPORT}")
     return 0 if all(result.good for result in results) else 1
-
-
-def _play(fault: Fault, seed: int) -> Result:
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-    with tempfile.TemporaryDirectory(prefix="connector-fleet-") as folder:
-        return play(fault, seed, Path(folder), long=True)
 
 
 def _page(results: list[Result]) -> str:

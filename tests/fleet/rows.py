@@ -65,7 +65,7 @@ FAULTS = (
     Fault(
         "F7",
         "PostgreSQL killed, and connections cut, in the middle of pages.",
-        "rows and checkpoint of a page are two transactions",
+        "–",
         plays.broken_database,
     ),
     Fault(
@@ -78,13 +78,13 @@ FAULTS = (
     Fault(
         "F9",
         "Statement timeout and full disk in the merge.",
-        "a page whose merge failed counts as stored",
+        "–",
         plays.failing_merge,
     ),
     Fault(
         "F12",
         "Bursts of 503, 500, row locks, timeouts, cut and reset connections under two workers.",
-        "a page that could not be read ends its pass",
+        "–",
         orgs.bursts,
     ),
     Fault(
