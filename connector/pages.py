@@ -1,5 +1,6 @@
 """How a window is read: REST pages when it is small, Bulk API 2.0 when it is large, both as the same pages of CSV."""
 
+import contextvars
 import csv
 import io
 import time
@@ -116,11 +117,16 @@ def _after(checkpoint: Checkpoint) -> tuple[datetime, str] | None:
 
 
 def _ahead(items: Iterator[Page]) -> Iterator[Page]:
-    """Fetch the next item in a thread while the caller works on the present one."""
+    """Fetch the next item in a thread while the caller works on the present one; its log lines tell of the same run."""
+    context = contextvars.copy_context()
+
+    def fetch() -> Page | None:
+        return next(items, None)
+
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead") as pool:
-        upcoming = pool.submit(next, items, None)
+        upcoming = pool.submit(context.run, fetch)
         while (item := upcoming.result()) is not None:
-            upcoming = pool.submit(next, items, None)
+            upcoming = pool.submit(context.run, fetch)
             yield item
 
 

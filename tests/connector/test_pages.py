@@ -8,6 +8,7 @@ from io import BytesIO
 from typing import Any
 
 import pytest
+import structlog
 
 from connector import transform
 from connector.cursors import Pass, Window, passes
@@ -277,3 +278,15 @@ def test_a_locator_lost_for_good_is_not_hidden(org_of: Site) -> None:
     org_of.fault("error", "SELECT", times=None, status=400, code="INVALID_QUERY_LOCATOR")
     with pytest.raises(LocatorGone):
         list(pages(work, None))
+
+
+def test_what_is_logged_while_fetching_ahead_names_its_run_and_source(org_of: Site) -> None:
+    org_of.orgs["acme"].insert_many("Lead", people_rows(4))
+    org_of.instance().settings.daily_bulk_jobs = 0
+    read = reading(org_of, threshold=3, counted=False)
+    with (
+        structlog.testing.capture_logs([structlog.contextvars.merge_contextvars]) as lines,
+        structlog.contextvars.bound_contextvars(run=7, source=1),
+    ):
+        ids(read, pages(read, {"stamp": None, "id": None}))
+    assert [(line["event"], line["run"], line["source"]) for line in lines] == [("bulk_refused", 7, 1)]
