@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 
 from psycopg import sql
+from sqlmodel import Session
 
 from cdp import queries
 from cdp.db import driver, rows, transaction
 from cdp.queries.waiting import FREE, FREE_SINCE, LANE
 
 LANES = ("polls", "initial", "backfills", "removals")  # the first is taken first
+PATIENCE = 30.0  # seconds: a few ticks, and a slice that is about to end
 MOST_AT_ONCE = 500  # runs that one tick hands out; the next tick has more
 
 
@@ -20,7 +22,7 @@ class Ready:
     lane: str
 
 
-def due(url: str, sweep_interval: int, org_concurrency: int) -> list[Ready]:
+def due(url: str, org_concurrency: int) -> list[Ready]:
     """Queue the polls and sweeps whose time has come, and return the runs to hand out, those that wait longest first.
 
     Of one org no more than may be worked on at once (`org_concurrency`, less those at work): what is handed back after
@@ -28,7 +30,7 @@ def due(url: str, sweep_interval: int, org_concurrency: int) -> list[Ready]:
     """
     with transaction(url) as session:
         connection = driver(session)
-        connection.execute(_QUEUE_DUE, {"interval": sweep_interval})
+        connection.execute(_QUEUE_DUE)
         found = rows(connection, _READY, {"lanes": list(LANES), "at_most": org_concurrency, "limit": MOST_AT_ONCE})
     return [Ready(**row) for row in found]
 
@@ -41,11 +43,10 @@ def lane_of(url: str, run_id: int) -> str:
     return str(found[0]["lane"]) if found else LANES[0]
 
 
-def unclaimed(url: str, seconds: float) -> str | None:
+def unclaimed(session: Session, seconds: float = PATIENCE) -> str | None:
     """Return a sentence when due work has waited so long for a worker, or to be queued; None when all is well."""
-    with transaction(url) as session:
-        late = [row for row in queries.waiting(session) if row["oldest_seconds"] > seconds]
-        unqueued = queries.overdue(session, seconds)
+    late = [row for row in queries.waiting(session) if row["oldest_seconds"] > seconds]
+    unqueued = queries.overdue(session, seconds)
     if late:
         lanes = ", ".join(f"{row['runs']} in {row['lane']} for up to {row['oldest_seconds']:.0f} s" for row in late)
         return f"Due work waits for a worker: {lanes}."
@@ -60,8 +61,7 @@ _QUEUE_DUE = """
     SELECT id, 'poll' FROM able WHERE next_poll_at <= now() AND NOT EXISTS (
         SELECT FROM run WHERE source_id = able.id AND kind = 'resync' AND state IN ('queued', 'running', 'waiting'))
     UNION ALL
-    SELECT id, 'sweep' FROM able
-    WHERE coalesce(next_sweep_at, created_at + make_interval(secs => %(interval)s)) <= now()
+    SELECT id, 'sweep' FROM able WHERE next_sweep_at <= now()
     ON CONFLICT (source_id, kind) WHERE state IN ('queued', 'running', 'waiting') DO NOTHING
 """
 _READY = sql.SQL(

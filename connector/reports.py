@@ -6,7 +6,8 @@ from typing import Any
 from sqlmodel import Session
 
 from cdp import queries
-from connector import permits
+from connector import lanes, permits
+from connector.schedules import Schedule
 from connector.settings import Settings
 from connector.states import LIVING
 
@@ -21,6 +22,7 @@ def status(session: Session, settings: Settings, source_id: int | None = None) -
             for source in sources(session, settings)
             if source_id in (None, source["source_id"])
         ],
+        "unclaimed": lanes.unclaimed(session),
         "people": totals["people"],
         "records": totals["records"],
         "activities": queries.activities_by_kind(session),
@@ -48,6 +50,7 @@ def _source(source: queries.Row, glance: queries.Row, settings: Settings, foreca
         "waits_until": source["waits_until"],
         "attention": source["attention"],
         "freshness": _freshness(source, glance, settings),
+        "schedule": schedule(source, settings),
         "today": {"read": int(glance["read_today"]), "written": int(glance["written_today"])},
         "findings": glance["findings"],
         "quarantined": glance["quarantined"],
@@ -64,9 +67,27 @@ def _freshness(source: queries.Row, glance: queries.Row, settings: Settings) -> 
     """How far all objects are read, against the promise; only a connected source can be late."""
     read_to = None if glance["unread"] else glance["read_to"]
     age = (datetime.now(UTC) - read_to).total_seconds() if read_to else None
-    promise = settings.freshness.total_seconds()
+    promise = _schedule(source, settings).freshness.total_seconds()
     late = source["state"] == "connected" and age is not None and age > promise
     return {"read_to": read_to, "age": age, "promise": promise, "late": late}
+
+
+def _schedule(source: queries.Row, settings: Settings) -> Schedule:
+    return Schedule.of(settings, source["org_id"], source["poll_interval"], source["sweep_hour"])
+
+
+def schedule(source: queries.Row, settings: Settings) -> dict[str, Any]:
+    """Return how often a source is read, in seconds, its hour of sweeps in UTC, and when either is due next."""
+    found = _schedule(source, settings)
+    return {
+        "interval": found.interval,
+        "jitter": round(found.interval * found.jitter * found.place),
+        "sweep_interval": found.sweep_interval,
+        "sweep_hour": found.sweep_hour,
+        "own": source["poll_interval"] is not None or source["sweep_hour"] is not None,
+        "next_poll_at": source["next_poll_at"],
+        "next_sweep_at": source["next_sweep_at"],
+    }
 
 
 def _with_details(session: Session, source: dict[str, Any], objects: list[queries.Row]) -> dict[str, Any]:

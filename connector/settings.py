@@ -1,6 +1,5 @@
 """The only reader of the environment: every setting, its default and its meaning."""
 
-from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
@@ -16,8 +15,6 @@ NEVER_MERGE = (
     "noemail@noemail.com,unknown@unknown.com,test@test.com,test@example.com,email@example.com,user@example.com,"
     "info@example.com,asdf@asdf.com,a@a.com,x@x.com,nobody@nowhere.com"
 )
-
-LATE_AFTER = 2  # poll intervals
 
 
 def _split(value: object) -> object:
@@ -46,7 +43,9 @@ class Settings(BaseSettings):
     allowed_hosts: CommaSeparated = Field([], description="hosts a source may live on besides Salesforce's own")
     poll_interval: int = Field(300, ge=1, description="time between polls of a source")
     poll_overlap: int = Field(600, ge=0, description="how far a poll reaches back behind the last one")
+    poll_jitter: float = Field(0.1, ge=0, le=1, description="share of the interval that polls are spread over")
     sweep_interval: int = Field(86400, ge=60, description="time between sweeps of a source")
+    sweep_hour: int | None = Field(None, ge=0, le=23, description="hour in UTC at which sources are swept")
     api_share: float = Field(0.8, gt=0, le=1, description="share of the org's daily API calls never exceeded")
     org_concurrency: int = Field(2, ge=1, description="runs of one source that are worked on at once")
     task_limit: int = Field(1800, ge=120, description="a slice that takes longer is cut off")
@@ -74,11 +73,6 @@ class Settings(BaseSettings):
         "auto", pattern="^(auto|json|text)$", description="json, text, or whichever fits the terminal"
     )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="least level that is logged")
-
-    @property
-    def freshness(self) -> timedelta:
-        """How far behind a connected source may be: what the product promises, and health and pages measure."""
-        return timedelta(seconds=LATE_AFTER * self.poll_interval + self.poll_overlap)
 
     @field_validator("database_url")
     @classmethod

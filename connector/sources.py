@@ -22,6 +22,7 @@ from connector.http import session as http_session
 from connector.objects import PEOPLE
 from connector.permits import Permits, seed
 from connector.runtime import Runtime
+from connector.schedules import Schedule
 from connector.transform import field_types
 
 RENEWAL_LOCK = 0x0C_DA  # first half of the advisory lock that one renewal of a source holds; the second is its id
@@ -172,6 +173,11 @@ def replace_credentials(runtime: Runtime, source: Source, credentials: Credentia
         stored.next_poll_at = datetime.now(UTC)
         forget_attention(database, source.key)
     return stored
+
+
+def schedule(runtime: Runtime, source: Source) -> Schedule:
+    """Return how often a source is polled and swept."""
+    return Schedule.of(runtime.settings, source.org_id, source.poll_interval, source.sweep_hour)
 
 
 def open_org(runtime: Runtime, source_id: int, kind: str = "poll") -> OrgClient:

@@ -112,7 +112,7 @@ def cancel(runtime: Runtime, run_id: int) -> None:
             raise BadInput(f"There is no run {run_id}: `connector status` shows the latest runs.")
         if run.state not in runs.OPEN_STATES:
             raise Refused(f"Run {run_id} is {run.state}: only a run that is under way can be cancelled.")
-    _schedule(runtime, run, _interval(runtime, run))
+    _schedule(runtime, run)
     with transaction(runtime.database_url) as database:
         runs.cancel(database, run_id)
     log.info("run_cancelled", run=run_id, source=run.source_id, kind=run.kind)
@@ -148,7 +148,7 @@ def _note_failure(runtime: Runtime, lease: Lease, error: ConnectorError) -> None
         return
     if problem := diagnosis.meaning(error):
         sources.need_attention(runtime, lease.source_id, lease.kind, problem)
-    _schedule(runtime, lease, RETRY_AFTER if isinstance(error, Transient) else _interval(runtime, lease))
+    _schedule(runtime, lease, RETRY_AFTER if isinstance(error, Transient) else None)
     lease.finish("failed", code=code, error=str(error))
     notifying.deliver(runtime.database_url, runtime.settings.notify_urls, lease.source_id)
 
@@ -159,25 +159,23 @@ def _note_success(runtime: Runtime, lease: Lease) -> None:
             removal.remove_source(database, lease.source_id)
         return
     sources.note_mended(runtime, lease.source_id, lease.kind)
-    _schedule(runtime, lease, _interval(runtime, lease))
+    _schedule(runtime, lease)
     lease.finish("succeeded")
     log.info("run_ended", outcome="done")
     notifying.deliver(runtime.database_url, runtime.settings.notify_urls, lease.source_id)
 
 
-def _interval(runtime: Runtime, run: Lease | Run) -> int:
-    return runtime.settings.sweep_interval if run.kind == "sweep" else runtime.settings.poll_interval
+def _schedule(runtime: Runtime, run: Lease | Run, seconds: float | None = None) -> None:
+    """Say when the same kind of work is due again, by the source's schedule or in so many seconds.
 
-
-def _schedule(runtime: Runtime, run: Lease | Run, seconds: float) -> None:
-    """Say when the same kind of work is due again; a backfill or a removal is not.
-
-    To be said before the run ends: until then it is open, and no tick asks for another.
+    A backfill or a removal is not. To be said before the run ends: until then it is open, and no tick asks for another.
     """
     with transaction(runtime.database_url) as database:
         source = database.get_one(Source, run.source_id)
-        moment = datetime.now(UTC) + timedelta(seconds=seconds)
+        schedule, ended = sources.schedule(runtime, source), datetime.now(UTC)
+        soon = None if seconds is None else ended + timedelta(seconds=seconds)
         if run.kind == "sweep":
-            source.next_sweep_at = moment
+            source.next_sweep_at = soon or schedule.next_sweep(ended)
         elif run.kind in ("poll", "resync"):
-            source.next_poll_at = moment
+            source.next_poll_at = soon or schedule.next_poll(ended)
+            source.next_sweep_at = source.next_sweep_at or schedule.next_sweep(source.created_at)

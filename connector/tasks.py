@@ -80,7 +80,7 @@ class FleetTask(Task):  # type: ignore[misc]  # Celery has no types
 def tick() -> None:
     """Send the id of every run that is free, and notices that are due; a lost or doubled message changes nothing."""
     chosen = runtime().settings
-    for ready in lanes.due(runtime().database_url, chosen.sweep_interval, chosen.org_concurrency):
+    for ready in lanes.due(runtime().database_url, chosen.org_concurrency):
         send(ready.run_id, ready.lane, TICK_LIFE)
     people.resolve_if_idle(runtime().database_url, runtime().identity)
     notifying.deliver(runtime().database_url, runtime().settings.notify_urls)

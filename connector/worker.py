@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import structlog
 from celery.platforms import SecurityWarning
 
+from cdp.db import transaction
 from cdp.errors import CdpError
 from connector import slices
 from connector.lanes import LANES, unclaimed
@@ -54,7 +55,8 @@ def _watch() -> None:
     while True:
         threading.Event().wait(PATIENCE)
         try:
-            problem = unclaimed(runtime().database_url, PATIENCE)
+            with transaction(runtime().database_url) as session:
+                problem = unclaimed(session, PATIENCE)
         except CdpError as error:
             problem = str(error)
         if problem:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, LargeBinary, text
+from sqlalchemy import BigInteger, Column, LargeBinary, SmallInteger, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
@@ -29,6 +29,8 @@ class Source(SQLModel, table=True):
     attention: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB(none_as_null=True)))
     cursor_field: str = Field(default="LastModifiedDate", sa_column_kwargs={"server_default": "LastModifiedDate"})
     next_sweep_at: datetime | None = stamp(default=None)
+    poll_interval: int | None = None
+    sweep_hour: int | None = Field(default=None, sa_type=SmallInteger)
     mapping: dict[str, Any] = json(dict)
     permissions: dict[str, Any] = json(dict)
     api_used: int | None = None

@@ -21,7 +21,8 @@ def sources(session: Session) -> list[Row]:
                    SELECT jsonb_build_object('code', f.code, 'message', f.message, 'remedy', f.remedy)
                    FROM finding AS f WHERE f.source_id = s.id AND f.code <> 'activities_hidden'
                    ORDER BY f.since, f.object, f.subject LIMIT 1)) AS attention,
-               s.cursor_field AS cursor, s.next_poll_at, s.api_used, s.api_limit,
+               s.cursor_field AS cursor, s.next_poll_at, s.next_sweep_at, s.poll_interval, s.sweep_hour,
+               s.api_used, s.api_limit,
                EXISTS (SELECT FROM run AS r WHERE r.source_id = s.id AND r.state = 'running'
                                               AND r.lease_until > now()) AS running,
                EXISTS (SELECT FROM run AS r WHERE r.source_id = s.id AND r.kind IN ('backfill', 'resync')

@@ -6,11 +6,13 @@ from typing import Annotated
 
 import typer
 
+from cdp import queries
+from cdp.db import transaction
 from cdp.models import Source
-from connector import choosing, cursors, lifecycle
+from connector import choosing, cursors, lifecycle, reports, sources
 from connector.auth import load_credentials
 from connector.cli.app import Changing, Here, Json, SourceName, source
-from connector.cli.output import console, hints, is_interactive, print_json
+from connector.cli.output import console, hints, is_interactive, print_json, show_schedule
 from connector.cli.syncing import carry_out
 from connector.errors import BadInput
 from connector.runtime import Runtime
@@ -72,6 +74,31 @@ def cursor(
         print_json({"source_id": changed.id, "name": changed.name, "cursor": changed.cursor_field})
     else:
         console.print(f"Polls of '{changed.name}' go by {changed.cursor_field}.", markup=False)
+
+
+@source.command(cls=Changing)
+def schedule(
+    name: SourceName,
+    interval: Annotated[int | None, typer.Option(min=1, help="Seconds from the end of a poll to the next.")] = None,
+    sweep_hour: Annotated[int | None, typer.Option(min=0, max=23, help="Hour in UTC of the sweeps.")] = None,
+    default: Annotated[
+        bool, typer.Option("--default", help="Go by the settings again in all that is not given.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Choose how often a source is polled, and at which hour it is swept."""
+    if interval is None and sweep_hour is None and not default:
+        raise BadInput("Say what to change: --interval, --sweep-hour or --default; `connector source show` shows it.")
+    runtime = Runtime()
+    lifecycle.reschedule(runtime, name, interval, sweep_hour, default=default)
+    with transaction(runtime.database_url) as session:
+        wanted = sources.find(session, name).id
+        row = next(one for one in queries.sources(session) if one["source_id"] == wanted)
+    planned = reports.schedule(row, runtime.settings)
+    if json:
+        print_json({"source_id": row["source_id"], "name": row["name"], "schedule": planned})
+    else:
+        console.print(f"'{row['name']}': {show_schedule(planned)}.", markup=False)
 
 
 @source.command(cls=Changing)

@@ -12,7 +12,7 @@ from cdp import queries
 from cdp.db import transaction
 from connector import reports, sources, tracing
 from connector.cli.app import Json, app
-from connector.cli.output import console, print_json, print_lines, show, table
+from connector.cli.output import console, print_json, print_lines, show, show_schedule, table
 from connector.errors import BadInput, ConnectorError
 from connector.runtime import Runtime
 
@@ -36,6 +36,8 @@ def status(
         return
     for source in report["sources"]:
         _show_source(source)
+    if report["unclaimed"]:
+        console.print(f"! {report['unclaimed']}", markup=False, soft_wrap=True)
     console.print(f"People {show(report['people'])} · live records {show(report['records'])}")
     if report["activities"]:
         table(("activity", "number"), report["activities"].items())
@@ -54,6 +56,7 @@ def _show_source(source: dict[str, Any]) -> None:
         console.print(f"  waits until {show(source['waits_until'])}", markup=False)
     if source["api"]["forecast"]:
         console.print(f"  API calls: {source['api']['forecast']}", markup=False, soft_wrap=True)
+    console.print(f"  {show_schedule(source['schedule'])}", markup=False)
     if source["attention"]:
         words = f"  {source['attention']['message']} {source['attention']['remedy']}"
         console.print(words, markup=False, soft_wrap=True)

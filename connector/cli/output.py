@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -65,6 +65,13 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str |
     for row in content:
         made.add_row(*(Text(show(cell)) for cell in row))
     console.print(made)
+
+
+def show_schedule(schedule: Mapping[str, Any]) -> str:
+    """Return in words how often a source is read."""
+    hour = schedule["sweep_hour"]
+    sweeps = f"every {show(schedule['sweep_interval'])} s" if hour is None else f"from {hour:02}:00 UTC"
+    return f"polled every {show(schedule['interval'])} s and {show(schedule['jitter'])} s more, swept {sweeps}"
 
 
 def show(value: object) -> str:

@@ -9,11 +9,11 @@ from pydantic import SecretStr
 
 from cdp import queries
 from cdp.db import transaction
-from connector import sources
+from connector import reports, sources
 from connector.auth import Credentials, load_credentials
 from connector.checks import Finding
 from connector.cli.app import Changing, Json, SourceName, app, source
-from connector.cli.output import console, hints, print_json, print_lines, show, table
+from connector.cli.output import console, hints, print_json, print_lines, show, show_schedule, table
 from connector.errors import BadInput
 from connector.hosts import check_url
 from connector.http import session as http_session
@@ -111,8 +111,7 @@ def _show_findings(findings: list[Finding], *, json: bool) -> None:
 @source.command("list")
 def list_(json: Json = False) -> None:
     """List the data sources."""
-    with transaction(Runtime().database_url) as session:
-        found = queries.sources(session)
+    found = _sources()
     if json:
         print_lines(found)
     elif not found:
@@ -129,11 +128,19 @@ def show_(name: SourceName, json: Json = False) -> None:
     """Show one data source."""
     with transaction(Runtime().database_url) as session:
         wanted = sources.find(session, name).id
-        found = next(one for one in queries.sources(session) if one["source_id"] == wanted)
+    found = next(one for one in _sources() if one["source_id"] == wanted)
     if json:
         print_json(found)
     else:
+        found["schedule"] = show_schedule(found["schedule"])
         table(("", ""), ((key.replace("_", " "), show(value)) for key, value in found.items()))
+
+
+def _sources() -> list[queries.Row]:
+    runtime = Runtime()
+    with transaction(runtime.database_url) as session:
+        found = queries.sources(session)
+    return [{**row, "schedule": reports.schedule(row, runtime.settings)} for row in found]
 
 
 def _calls(row: queries.Row) -> str:

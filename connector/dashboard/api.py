@@ -59,6 +59,7 @@ class Standing(BaseModel):
     waits_until: str | None
     attention: dict[str, Any] | None
     freshness: dict[str, Any]
+    schedule: dict[str, Any]
     today: dict[str, int]
     findings: int
     quarantined: int

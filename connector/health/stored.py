@@ -8,13 +8,12 @@ from sqlmodel import Session, select
 from cdp import queries
 from cdp.models import Finding as OpenFinding
 from cdp.models import Source
-from connector import diagnosis, lanes
+from connector import diagnosis, lanes, sources
 from connector.checks import Finding
 from connector.objects import PEOPLE
 from connector.runtime import Runtime
 from connector.states import LIVING
 
-QUEUE_PATIENCE = 30.0  # seconds: a few ticks, and a slice that is about to end
 NEAR_LIMIT = 0.9
 MOST_NAMED = 10
 ENDED_WELL = ("succeeded", "incomplete")
@@ -51,7 +50,7 @@ def stored(runtime: Runtime, database: Session, source: Source) -> Iterator[Find
         yield _windows(one)
         yield _quarantine(source, one)
     yield _budget(runtime, row)
-    yield _queue(runtime)
+    yield _queue(database)
     yield _opportunities(queries.unassociated_opportunities(database, source.key))
 
 
@@ -112,7 +111,7 @@ def _freshness(runtime: Runtime, source: Source, objects: list[queries.Row]) -> 
         if one["cursor"] is None:
             words = f"The first read of {one['object']} has not ended yet."
             yield Finding(name, "warning", words, "Wait, or see `connector log`.")
-        elif (late := datetime.now(UTC) - one["cursor"]) > runtime.settings.freshness:
+        elif (late := datetime.now(UTC) - one["cursor"]) > sources.schedule(runtime, source).freshness:
             minutes = int(late.total_seconds() // 60)
             remedy = "See `connector log`, and that a worker and a beat run and reach the database and Redis."
             yield Finding(name, "failing", f"{one['object']} was last read completely {minutes} minutes ago.", remedy)
@@ -139,8 +138,8 @@ def _quarantine(source: Source, one: queries.Row) -> Finding:
     return Finding(name, "warning", f"{count:,} {one['object']} rows could not be stored.", remedy)
 
 
-def _queue(runtime: Runtime) -> Finding:
-    problem = lanes.unclaimed(runtime.database_url, QUEUE_PATIENCE)
+def _queue(database: Session) -> Finding:
+    problem = lanes.unclaimed(database)
     if problem is None:
         return Finding("queue", "ok", "Due work finds a worker.")
     return Finding("queue", "warning", problem, "See that `connector worker` and `connector beat` run, or add workers.")
@@ -172,7 +171,9 @@ def _opportunities(found: list[queries.Row]) -> Finding:
 
 
 def _sweep(runtime: Runtime, source: Source) -> Finding:
-    due = source.next_sweep_at or source.created_at + timedelta(seconds=runtime.settings.sweep_interval)
+    due = source.next_sweep_at
+    if due is None:
+        return Finding("sweep", "ok", "The comparison with Salesforce is planned when the first poll has ended.")
     if datetime.now(UTC) < due + timedelta(seconds=runtime.settings.sweep_interval):
         return Finding("sweep", "ok", f"The next comparison with Salesforce is due at {due:%Y-%m-%d %H:%M} UTC.")
     remedy = f"Run `connector sweep '{source.name}'`, and see that a worker and a beat run."

@@ -219,6 +219,34 @@ def check_csv(site: Site, tmp_path: Path) -> None:
     assert list(tmp_path.glob("*.part")) == []
 
 
+def test_a_source_has_a_schedule_of_its_own_until_it_goes_by_the_settings_again(inside: Inside, tmp_path: Path) -> None:
+    connect(inside, tmp_path)
+
+    def schedule(*options: str) -> tuple[int, int | None, bool]:
+        chosen = document(inside.cli("source", "schedule", "acme", *options, "--json"))["schedule"]
+        assert document(inside.cli("source", "show", "acme", "--json"))["schedule"] == chosen
+        assert document(inside.cli("status", "--json"))["sources"][0]["schedule"] == chosen
+        return chosen["interval"], chosen["sweep_hour"], chosen["own"]
+
+    assert schedule("--interval", "60") == (60, None, True)
+    assert schedule("--sweep-hour", "0") == (60, 0, True)
+    assert inside.query("SELECT next_sweep_at FROM source")[0]["next_sweep_at"].hour == 0
+    assert "polled every 60 s" in inside.cli("status").stdout
+    assert inside.cli("sync", "--here").returncode == 0
+    [waits] = inside.query("SELECT extract(epoch FROM next_poll_at - now())::integer AS seconds FROM source")
+    assert 50 <= waits["seconds"] <= 66
+    assert schedule("--default", "--interval", "30") == (30, None, True)
+    assert schedule("--default") == (300, None, False)
+    failed(inside.cli("source", "schedule", "acme"), 2, "Say what to change")
+
+
+def test_status_says_that_due_work_finds_no_worker(inside: Inside, tmp_path: Path) -> None:
+    connect(inside, tmp_path)
+    assert document(inside.cli("status", "--json"))["unclaimed"] is None
+    inside.query("UPDATE source SET next_poll_at = now() - interval '1 minute' RETURNING id")
+    assert "1 sources are due and nobody queues their polls." in inside.cli("status").stdout
+
+
 def test_what_people_read_is_there_without_json(inside: Inside, tmp_path: Path) -> None:
     inside.orgs["acme"].insert_many("Lead", people_rows(1))
     assert "Connected 'acme'" in connect(inside, tmp_path).stdout

@@ -15,8 +15,6 @@ from connector.runs import Lease
 from tests.feed import Cdp
 from tests.oracle import Record
 
-NEVER = 10**9  # seconds until the first sweep
-
 
 def claimed(cdp: Cdp, run_id: int, owner: str = "me") -> Lease:
     lease = runs.claim(cdp.url, run_id, owner)
@@ -34,7 +32,7 @@ def change(cdp: Cdp, statement: Any) -> None:
 
 
 def ready(cdp: Cdp, org_concurrency: int = 9) -> list[int]:
-    return [one.run_id for one in lanes.due(cdp.url, NEVER, org_concurrency)]
+    return [one.run_id for one in lanes.due(cdp.url, org_concurrency)]
 
 
 def let_leases_run_out(cdp: Cdp) -> None:
@@ -217,7 +215,7 @@ def test_polls_come_before_initial_syncs_before_backfills_before_removals(cdp: C
     removal, sweep, initial, poll = (
         runs.request(cdp.url, source, kind) for source, kind in ((3, "removal"), (3, "sweep"), (1, "poll"), (2, "poll"))
     )
-    found = lanes.due(cdp.url, NEVER, 9)
+    found = lanes.due(cdp.url, 9)
     assert [(one.run_id, one.lane) for one in found] == [
         (poll, "polls"),
         (initial, "initial"),
@@ -247,16 +245,21 @@ def test_of_one_org_no_more_is_worked_on_than_may_be_at_once(cdp: Cdp) -> None:
     assert len(ready(cdp, 2)) == 2
 
 
+def unclaimed(cdp: Cdp) -> str | None:
+    with cdp.session() as session:
+        return lanes.unclaimed(session, 10)
+
+
 def test_due_work_without_a_worker_or_a_beat_is_noticed(cdp: Cdp) -> None:
     change(cdp, "UPDATE source SET next_poll_at = now() + interval '1 hour'")
-    assert lanes.unclaimed(cdp.url, 10) is None
+    assert unclaimed(cdp) is None
     runs.request(cdp.url, 1, "sweep")
-    assert lanes.unclaimed(cdp.url, 10) is None
+    assert unclaimed(cdp) is None
     change(cdp, "UPDATE run SET queued_at = now() - interval '11 seconds'")
-    assert lanes.unclaimed(cdp.url, 10) == "Due work waits for a worker: 1 in backfills for up to 11 s."
+    assert unclaimed(cdp) == "Due work waits for a worker: 1 in backfills for up to 11 s."
     change(cdp, "DELETE FROM run")
     change(cdp, "UPDATE source SET next_poll_at = now() - interval '1 minute' WHERE id = 1")
-    assert lanes.unclaimed(cdp.url, 10) == "1 sources are due and nobody queues their polls."
+    assert unclaimed(cdp) == "1 sources are due and nobody queues their polls."
 
 
 def test_old_runs_are_forgotten_but_for_the_last_of_each_kind(cdp: Cdp, monkeypatch: pytest.MonkeyPatch) -> None:

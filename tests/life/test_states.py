@@ -39,6 +39,7 @@ REFUSED: dict[str, dict[str, str]] = {
     "mapping set": UNUSED,
     "mapping show": UNUSED,
     "source cursor": UNUSED,
+    "source schedule": UNUSED,
     "filter set": UNUSED,
     "filter preview": UNUSED,
     "permission set": UNUSED,
@@ -65,6 +66,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "unmap": ("unmap", "acme", "Lead.Company"),
     "fields": ("fields", "acme", "Lead"),
     "source cursor": ("source", "cursor", "acme", "SystemModstamp"),
+    "source schedule": ("source", "schedule", "acme", "--sweep-hour", "3"),
     "objects": ("objects", "acme"),
 }
 FILES = {"mapping set": "{}", "filter set": "{}", "permission set": "{}"}
