@@ -353,6 +353,7 @@ def test_a_window_half_read_begins_again_when_another_cursor_is_chosen(acme: Sit
     with crash_at(3, Crash()), pytest.raises(Crash):
         acme.sync()
     assert acme.cursor("Lead").checkpoint
+    acme.query("UPDATE run SET queued_at = now() - interval '1 hour' WHERE state = 'queued' RETURNING id")
     choose(acme, "SystemModstamp")
     acme.sync()
     assert as_in_the_org(acme)
