@@ -19,9 +19,6 @@ from simple_salesforce.exceptions import SalesforceError as Refusal
 from connector import soql
 from connector.errors import (
     DailyLimitReached,
-    FieldUnavailable,
-    LocatorGone,
-    ObjectUnavailable,
     QueryTimeout,
     SalesforceError,
     SessionExpired,
@@ -29,6 +26,7 @@ from connector.errors import (
 )
 from connector.http import deadline, plain_errors
 from connector.permits import Permits
+from connector.refusals import refused
 
 API_VERSION = "66.0"
 ATTEMPTS = 6
@@ -36,18 +34,6 @@ DOWNLOAD_LIMIT = 1800.0
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 T = TypeVar("T")
 
-KINDS: Mapping[str, type[SalesforceError]] = {
-    "INVALID_SESSION_ID": SessionExpired,
-    "INVALID_QUERY_LOCATOR": LocatorGone,
-    "INVALID_FIELD": FieldUnavailable,
-    "INVALID_TYPE": ObjectUnavailable,
-    "NOT_FOUND": ObjectUnavailable,
-    "QUERY_TIMEOUT": QueryTimeout,
-    "UNABLE_TO_LOCK_ROW": Transient,
-    "SERVER_UNAVAILABLE": Transient,
-    "UNKNOWN_EXCEPTION": Transient,
-}
-# What a call was for, by what its path has in it; the first that fits.
 CALLS: Mapping[str, str] = {
     "/jobs/query": "bulk jobs",
     "/query": "queries",
@@ -55,9 +41,6 @@ CALLS: Mapping[str, str] = {
     "/updated": "changes and deletions",
     "/deleted": "changes and deletions",
 }
-TRANSIENT_STATUS = frozenset({406, 408, 412, 420, 429, 500, 502, 503, 504})
-# Two texts of INVALID_SESSION_ID that a new session does not mend.
-FINAL_SESSION_TEXTS = ("not valid for use with the REST API", "not attached to Agent")
 
 
 @dataclass(frozen=True)
@@ -149,7 +132,7 @@ class OrgClient:
             self._permits.give_back()
 
     def query(self, text: str, *, batch_size: int = 2000) -> Answer:
-        """Run a query over live and deleted rows (queryAll); raises by kind, see KINDS."""
+        """Run a query over live and deleted rows (queryAll); raises by kind, see `refusals`."""
         headers = {"Sforce-Query-Options": f"batchSize={batch_size}"}
         return _answer(self._call(lambda sf: sf.query(text, include_deleted=True, headers=headers)))
 
@@ -167,7 +150,7 @@ class OrgClient:
         def ask(sf: Salesforce) -> list[str]:
             response = self._http.get(f"https://{sf.sf_instance}/services/data")
             if response.status_code != 200:
-                raise _refused(response.status_code, _body(response))
+                raise refused(response.status_code, _body(response))
             return [item["version"] for item in response.json()]
 
         return self._call(ask)
@@ -228,7 +211,7 @@ class OrgClient:
             headers = {"Authorization": sf.headers["Authorization"], "Accept": "text/csv"}
             with deadline(DOWNLOAD_LIMIT), self._http.get(url, params=params, headers=headers, stream=True) as response:
                 if response.status_code != 200:
-                    raise _refused(response.status_code, _body(response))
+                    raise refused(response.status_code, _body(response))
                 file = TemporaryFile()  # noqa: SIM115 - the page's reader closes it
                 for chunk in response.iter_content(1 << 18):
                     file.write(chunk)
@@ -269,7 +252,7 @@ class OrgClient:
             try:
                 return call(client)
             except Refusal as refusal:
-                raise _refused(int(refusal.status), refusal.content) from None
+                raise refused(int(refusal.status), refusal.content) from None
 
 
 def _worth_repeating(error: Exception) -> bool:
@@ -290,19 +273,3 @@ def _body(response: requests.Response) -> object:
         return response.json()
     except requests.exceptions.JSONDecodeError:
         return response.text
-
-
-def _refused(status: int, content: object) -> SalesforceError:
-    """Return the error that a refusal stands for, decided by status and error code; texts only split known codes."""
-    first = content[0] if isinstance(content, list) and content and isinstance(content[0], dict) else {}
-    code = str(first.get("errorCode") or f"HTTP_{status}")
-    words = str(first.get("message") or "no reason given").strip().splitlines()[-1]
-    sentence = f"Salesforce refused with {code}: {words[:300]}"
-    if code == "INVALID_SESSION_ID" and any(text in words for text in FINAL_SESSION_TEXTS):
-        return SalesforceError(code, sentence)
-    if code == "REQUEST_LIMIT_EXCEEDED":
-        return Transient(code, sentence) if "Concurrent" in words else DailyLimitReached(code, sentence)
-    kind = KINDS.get(code) or (SessionExpired if status == 401 else None)
-    if kind is None:
-        kind = Transient if status in TRANSIENT_STATUS or not first else SalesforceError
-    return kind(code, sentence)
