@@ -8,6 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from connector import client as module
+from connector import refusals
 from connector.client import OrgClient, Session
 from connector.errors import (
     DailyLimitReached,
@@ -142,7 +143,7 @@ def test_an_empty_object_is_no_result(site: Site, client: OrgClient, monkeypatch
     ],
 )
 def test_any_body_can_be_read(status: int, content: object, kind: type[SalesforceError]) -> None:
-    assert type(module._refused(status, content)) is kind
+    assert type(refusals.refused(status, content)) is kind
 
 
 def test_a_dead_session_is_renewed_once_and_the_call_repeated(site: Site, client: OrgClient, keys: Keys) -> None:
