@@ -25,7 +25,7 @@ def replace(
 
     Returns the subjects of those that hold no more.
     """
-    take_turn(session, source)
+    take_turn(session, source.key)
     found = session.exec(
         select(Finding).where(Finding.source_id == source.key, Finding.object == sobject, col(Finding.code).in_(codes))
     ).all()
@@ -39,9 +39,9 @@ def replace(
     return {finding.subject for finding in known.values()}
 
 
-def take_turn(session: Session, source: Source) -> None:
+def take_turn(session: Session, source_id: int) -> None:
     """Until the transaction ends, let no other run of the source note what it found: both would add the same rows."""
-    session.exec(select(Source.id).where(Source.id == source.key).with_for_update(key_share=True)).one_or_none()
+    session.exec(select(Source.id).where(Source.id == source_id).with_for_update(key_share=True)).one_or_none()
 
 
 def note_hidden(session: Session, source: Source, sobject: SalesforceObject, now: datetime, *, hidden: bool) -> None:

@@ -220,6 +220,7 @@ def _reading(work: Work, plan: Plan, window: Window, part: Pass) -> Reading:
 
 def _cursor(work: Work, sobject: SalesforceObject) -> Cursor:
     with transaction(work.runtime.database_url) as database:
+        findings.take_turn(database, work.lease.source_id)
         key = (work.lease.source_id, sobject.name)
         cursor = database.get(Cursor, key) or Cursor(source_id=key[0], object=key[1])
         database.add(cursor)

@@ -35,7 +35,7 @@ def note(session: Session, source: Source, sobject: SalesforceObject, types: Fie
     So do answers of a permission field that cannot be read. One that changed its type or came back makes everything be
     read again, since no stamp told of its values; that stays due until `note_read`.
     """
-    findings.take_turn(session, source)
+    findings.take_turn(session, source.key)
     stored = session.get(ObjectSchema, (source.key, sobject.name)) or ObjectSchema(
         source_id=source.key, object=sobject.name, fingerprint="", fields={}, seen_at=now
     )
@@ -77,6 +77,7 @@ def disbelieve(session: Session, source_id: int, sobject: SalesforceObject) -> N
 
 def note_fixed(session: Session, source_id: int, sobject: SalesforceObject, types: FieldTypes, now: datetime) -> Drift:
     """Keep what describe says of an object without a mapping; if a field came back, everything is read again."""
+    findings.take_turn(session, source_id)
     seen = {name: types[name] for name in sobject.fixed.values() if name in types}
     stored = session.get(ObjectSchema, (source_id, sobject.name)) or ObjectSchema(
         source_id=source_id, object=sobject.name, fingerprint="", fields={}, seen_at=now
@@ -145,8 +146,8 @@ def _missing(source: Source, sobject: SalesforceObject, name: str, now: datetime
         object=sobject.name,
         code=findings.MISSING,
         subject=name,
-        message=f"The mapping to {target} is broken (was: {sobject.name}.{name}, missing or hidden since "
-        f"{now:%Y-%m-%d %H:%M} UTC); the values it had are kept.",
+        message=f"{sobject.name}.{name}, mapped to {target}, is missing or hidden since {now:%Y-%m-%d %H:%M} UTC; "
+        "the values it had are kept.",
         remedy="Show the field to the login again, map the field that took its place, or unmap it.",
         since=now,
     )

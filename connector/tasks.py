@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 from celery import Celery, Task
 from celery.signals import setup_logging, worker_process_init, worker_shutting_down
+from kombu.connection import Connection
 from kombu.exceptions import OperationalError
 
 from cdp import people
@@ -100,17 +101,17 @@ def work(run_id: int) -> None:
             send(run_id, lanes.lane_of(runtime().database_url, run_id))
 
 
-def send(run_id: int, lane: str, life: int = MESSAGE_LIFE) -> None:
+def send(run_id: int, lane: str, life: int = MESSAGE_LIFE, connection: Connection | None = None) -> None:
     """Hand a run to the fleet by a message that lives so many seconds; raises OperationalError without a broker."""
-    work.apply_async((run_id,), queue=lane, expires=life, retry=False)
+    work.apply_async((run_id,), queue=lane, expires=life, retry=False, connection=connection)
 
 
 def hand_over(runtime: Runtime, run_ids: Iterable[int]) -> None:
     """Hand runs to the fleet of an installation; raises ConnectorError when its broker does not answer."""
-    app.conf.broker_url = runtime.broker_url
     try:
-        for run_id in run_ids:
-            send(run_id, lanes.lane_of(runtime.database_url, run_id))
+        with app.connection_for_write(runtime.broker_url) as connection:
+            for run_id in run_ids:
+                send(run_id, lanes.lane_of(runtime.database_url, run_id), connection=connection)
     except OperationalError:
         remedy = "check that Redis runs and that CONNECTOR_REDIS_URL is right, or use --here"
         raise ConnectorError(f"The broker does not answer: {remedy}.") from None

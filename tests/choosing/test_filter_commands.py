@@ -15,9 +15,9 @@ CONTACTS = {"field": "object", "op": "equals", "value": "Contact"}
 
 
 def tables(site: Site) -> dict[str, Any]:
-    """Everything that is stored, but for the audit log, which tells of refusals too."""
-    found = site.query("SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'audit'")
-    names = [row["tablename"] for row in found]
+    """Everything that is stored, but for the audit log, which tells of refusals too, and the count of API calls."""
+    found = site.query("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    names = {row["tablename"] for row in found} - {"audit", "api_budget", "api_hour"}
     with db.transaction(site.url) as session:
         connection = db.driver(session)
         return {name: sorted(map(repr, connection.execute(f'SELECT * FROM "{name}"'))) for name in names}

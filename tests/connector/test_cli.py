@@ -204,7 +204,7 @@ def check_status(status: dict[str, Any], made: dict[str, Any]) -> None:
     lead = source["objects"]["Lead"]
     assert lead.keys() >= {"records", "cursor", "last_run", "windows_contiguous", "quarantined"}
     assert (lead["records"], lead["windows_contiguous"], lead["quarantined"]) == (3, True, 0)
-    assert source["api"].keys() == {"used", "limit", "share"}
+    assert source["api"].keys() >= {"used", "limit", "share"}
     assert source["runs"][0].keys() >= RUN
 
 
@@ -447,7 +447,7 @@ def test_waiting_for_quota_is_five(inside: Inside) -> None:
     inside.instance().usage.count(90_000)
     done = inside.cli("sync", "--here")
     assert done.returncode == 5
-    assert "of 100000 API calls" in done.stderr
+    assert "of 100,000 API calls" in done.stderr
     assert inside.latest_run()["state"] == "waiting"
 
 

@@ -104,6 +104,7 @@ def _stop_at_page(scene: Scene, number: int) -> None:
 
     with mock.patch.object(polling, "_store_page", crash_in_time), suppress(Crash):
         scene.poll()
+    scene.query("UPDATE run SET queued_at = now() - interval '1 hour' WHERE state = 'queued' RETURNING id")
 
 
 def _refused_while_at_work(scene: Scene) -> None:

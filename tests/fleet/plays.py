@@ -40,7 +40,6 @@ def killed_again_and_again(crew: Crew, life: Life, *, long: bool) -> None:
             crew.worker()
             crew.beat()
             time.sleep(KILL_EVERY)
-            working(crew)
             life.go_on(20, 1)
             crew.kill()
     crew.worker()
