@@ -146,8 +146,8 @@ def _missing(source: Source, sobject: SalesforceObject, name: str, now: datetime
         object=sobject.name,
         code=findings.MISSING,
         subject=name,
-        message=f"{sobject.name}.{name}, mapped to {target}, is missing or hidden since {now:%Y-%m-%d %H:%M} UTC; "
-        "the values it had are kept.",
+        message=f"{sobject.name}.{name}, mapped to {target}, is broken (was: {name}, missing or hidden since "
+        f"{now:%Y-%m-%d %H:%M} UTC); the values it had are kept.",
         remedy="Show the field to the login again, map the field that took its place, or unmap it.",
         since=now,
     )
