@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -23,6 +25,11 @@ from connector.simulator.population import populate
 
 ORGS = ("acme", "globex")
 WORKER_STOPS_IN = 20
+"""Seconds until the worker is killed."""
+SERVERS_STOP_IN = 20
+"""Seconds until a home that cannot be removed is left."""
+PAUSE = 0.05
+"""Seconds between two attempts at removing the home."""
 Profiles = Mapping[str, dict[str, Any]]
 
 
@@ -39,7 +46,8 @@ class Stage:
 def stage(leads: int, contacts: int) -> Iterator[Stage]:
     """Set everything up in a temporary home, and take it down again whatever happens."""
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="connector-demo-")))
+        folder = Path(tempfile.mkdtemp(prefix="connector-demo-"))
+        stack.callback(_remove, folder)
         orgs = {name: _org(name, number, leads, contacts) for number, name in enumerate(ORGS)}
         server = stack.enter_context(SimulatorServer(list(orgs.values()), ca_dir=folder / "ca"))
         chosen = _settings(folder, server, orgs)
@@ -47,6 +55,14 @@ def stage(leads: int, contacts: int) -> Iterator[Stage]:
         migrate(runtime.database_url)
         stack.enter_context(_worker(chosen))
         yield Stage(runtime, orgs, server)
+
+
+def _remove(folder: Path) -> None:
+    """Remove the home, again and again: a server that was just starting writes to it until it finds it gone."""
+    deadline = time.monotonic() + SERVERS_STOP_IN
+    while folder.exists() and time.monotonic() < deadline:
+        shutil.rmtree(folder, ignore_errors=True)
+        time.sleep(PAUSE)
 
 
 def _org(name: str, number: int, leads: int, contacts: int) -> Org:

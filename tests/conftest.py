@@ -1,5 +1,6 @@
 """What all suites share: a clean environment, one PostgreSQL, a migrated database for each test, a CDP to feed."""
 
+import logging
 import os
 import signal
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from uuid import uuid4
 import hypothesis
 import psycopg
 import pytest
+import structlog
 from psycopg import sql
 from sqlalchemy import make_url
 
@@ -31,6 +33,17 @@ def given_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str | N
             patch.delenv(name)
         patch.chdir(tmp_path_factory.mktemp("working_directory"))
         yield given
+
+
+@pytest.fixture(autouse=True)
+def own_logging() -> Iterator[None]:
+    """End with the test what a command that it ran in this process did to logging."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    structlog.reset_defaults()
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """Thirty-seven tampered records among many: the sweep heals just those, names them, and costs less than a full read."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -22,7 +23,7 @@ def heals_what_was_tampered(scene: Scene, rows: int) -> None:
 @pytest.mark.slow
 def test_a_sweep_of_five_thousand(make_scene: Callable[..., Scene], monkeypatch: pytest.MonkeyPatch) -> None:
     # A full read of so few shall take several pages all the same.
-    monkeypatch.setattr(Reading.__init__, "__defaults__", (200,))
+    monkeypatch.setattr("connector.polling.Reading", partial(Reading, bulk_page=200))
     heals_what_was_tampered(make_scene(bulk_threshold=1000), 5000)
 
 
