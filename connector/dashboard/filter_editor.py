@@ -14,8 +14,8 @@ from connector.audit import noted
 from connector.dashboard import drafts
 from connector.dashboard.access import Here, Who
 from connector.dashboard.pages import go_to, is_part, render
-from connector.dashboard.source import Wanted
-from connector.errors import ConnectorError, ObjectUnavailable, Refused
+from connector.dashboard.source import Wanted, locked
+from connector.errors import ConnectorError, ObjectUnavailable
 from connector.objects import PEOPLE
 from connector.preview import preview
 from connector.runtime import Runtime
@@ -31,16 +31,6 @@ def page(request: Request, runtime: Here, source: Wanted) -> Response:
     draft = drafts.from_tree(versions[0].tree if versions else None)
     facts = {"versions": versions, "locked": locked(runtime, source), "fields": fields(runtime, source)}
     return _show(request, source, draft, **facts)
-
-
-def locked(runtime: Runtime, source: Source) -> str:
-    """Return why a source cannot be changed now, or nothing."""
-    try:
-        with transaction(runtime.database_url) as database:
-            choosing.check_editable(database, source)
-    except Refused as error:
-        return str(error)
-    return ""
 
 
 def fields(runtime: Runtime, source: Source) -> list[dict[str, Any]]:

@@ -10,9 +10,9 @@ from cdp.fields import RULES, registered
 from connector import mappings, permissions
 from connector.audit import noted
 from connector.dashboard.access import Here, Who
-from connector.dashboard.filter_editor import fields, locked
+from connector.dashboard.filter_editor import fields
 from connector.dashboard.pages import go_to, render
-from connector.dashboard.source import Wanted
+from connector.dashboard.source import Wanted, locked
 from connector.errors import BadInput, ConnectorError
 from connector.objects import PEOPLE
 from connector.transform import PERSON_TYPES

@@ -8,10 +8,11 @@ from starlette.responses import Response
 from cdp import queries
 from cdp.db import transaction
 from cdp.models import Source
-from connector import backfilling, lifecycle, reports, sources
+from connector import backfilling, choosing, lifecycle, reports, sources
 from connector.dashboard.access import Here, InPath, Who
 from connector.dashboard.actions import ACTIONS, perform, possible
 from connector.dashboard.pages import go_to, is_part, render
+from connector.errors import Refused
 from connector.health import health
 from connector.runtime import Runtime
 
@@ -68,6 +69,22 @@ def _live(request: Request, runtime: Runtime, source: Source) -> dict[str, Any]:
 def checks(request: Request, runtime: Here, source: Wanted) -> Response:
     """Check the source now, which asks its org too."""
     return render(request, "health.html", source=source, findings=health(runtime, source.key))
+
+
+@router.get("/lock")
+def lock(runtime: Here, source: Wanted) -> Response:
+    """Have an editor that is locked loaded anew once it can be used; until then say nothing."""
+    return Response(status_code=204, headers=None if locked(runtime, source) else {"HX-Refresh": "true"})
+
+
+def locked(runtime: Runtime, source: Source) -> str:
+    """Return why a source cannot be changed now, or nothing."""
+    try:
+        with transaction(runtime.database_url) as database:
+            choosing.check_editable(database, source)
+    except Refused as error:
+        return str(error)
+    return ""
 
 
 @router.get("/quarantine")

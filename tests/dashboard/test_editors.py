@@ -123,6 +123,9 @@ def test_while_it_is_updating_editors_are_locked_with_the_reason(peopled: Site, 
         assert "is updating (backfill" in text(answer.text)
         assert 'class="bare" disabled' in answer.text
     assert browser.post(f"{MAPPING}/remove", field="Lead.Company").status_code == 409
+    assert "HX-Refresh" not in browser.get("/sources/1/lock").headers
+    peopled.query("UPDATE run SET state = 'succeeded', ended_at = now(), lease_until = NULL RETURNING 1")
+    assert browser.get("/sources/1/lock").headers["HX-Refresh"] == "true"
 
 
 def test_a_field_is_mapped_and_unmapped(peopled: Site, visit: Open) -> None:
