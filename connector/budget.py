@@ -2,12 +2,14 @@
 
 Salesforce says in each answer how many calls everybody has made in the last 24 hours. In between, what an org may have
 used is that figure (`used`), calls that it may not contain yet (`since`), and permits that workers hold (`grants`).
-Their sum never passes the share, whichever worker asks or tells first.
+Their sum never passes the share, whichever worker asks or tells first. An org whose answers do not say it is asked
+now and then for its limits.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from enum import Enum
 
 BATCH = 20  # permits drawn at once, fewer near the limit
 LEASE = timedelta(minutes=2)  # permits that were not given back by then count as used
@@ -19,6 +21,14 @@ EARLY = frozenset({"backfill", "sweep"})
 SOON = timedelta(seconds=5)
 HOUR, DAY = timedelta(hours=1), timedelta(hours=24)
 STEP = timedelta(minutes=5)
+
+
+class Limits(Enum):
+    """What became of asking an org for its limits."""
+
+    TOLD = "the figures of the report are from there"
+    REFUSED = "it does not tell this login"
+    UNASKED = "the session was dead, so it is asked anew"
 
 
 @dataclass(frozen=True)
@@ -34,7 +44,7 @@ class Report:
     """What became of a worker's permits: calls ended and under way, and what the org said at `observed_at`, if it did.
 
     That figure may lack `lost` calls, whose answers never came, and those that others settled since `settled`, as it
-    was at the worker's draw.
+    was at the worker's draw. `limits` is what became of asking for the limits, if that was done: they lag by minutes.
     """
 
     calls: int
@@ -44,11 +54,15 @@ class Report:
     observed_at: datetime
     lost: int
     settled: int
+    limits: Limits | None = None
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What is known of an org's calls in 24 hours; `hours` has when how many were made, by the hour's beginning."""
+    """What is known of an org's calls in 24 hours; `hours` has when how many were made, by the hour's beginning.
+
+    `asked_at` is when an org that does not say it in its answers was last asked, `refused` whether it did not tell.
+    """
 
     used: int = 0
     allowed: int | None = None
@@ -57,6 +71,8 @@ class Budget:
     settled: int = 0
     grants: Mapping[str, Grant] = field(default_factory=dict)
     hours: Mapping[datetime, int] = field(default_factory=dict)
+    asked_at: datetime | None = None
+    refused: bool = False
 
     @property
     def outstanding(self) -> int:
@@ -108,6 +124,10 @@ def settle(budget: Budget, holder: str, report: Report) -> Budget:
     if held and report.in_flight:
         grants[holder] = Grant(report.in_flight, held.until)
     after = replace(budget, grants=grants, settled=budget.settled + calls, since=budget.since + calls)
+    if report.limits is Limits.REFUSED and report.used is None:
+        return replace(after, allowed=None, observed_at=None, refused=True)
+    if report.limits is Limits.UNASKED:
+        return replace(after, asked_at=report.observed_at - PAUSE)
     if report.used is None or (budget.observed_at and report.observed_at < budget.observed_at):
         return after
     return replace(
@@ -115,6 +135,8 @@ def settle(budget: Budget, holder: str, report: Report) -> Budget:
         used=report.used,
         allowed=report.allowed,
         observed_at=report.observed_at,
+        asked_at=report.observed_at if report.limits is Limits.TOLD else None,
+        refused=False,
         since=_since(budget, report, calls, report.used),
         # An org that is at its limit was perhaps only said to be so, by a refusal.
         hours=budget.hours if report.used == report.allowed else _noted(budget, report.used, report.observed_at),
@@ -124,12 +146,32 @@ def settle(budget: Budget, holder: str, report: Report) -> Budget:
 def _since(budget: Budget, report: Report, calls: int, used: int) -> int:
     """Of the two bounds of what came on top of an answer take the lower: the first has what others settled before it.
 
-    The second, what was known with this worker's calls added, needs somebody to have known something.
+    The second, what was known with this worker's calls added, needs somebody to have known something. Limits lag, so
+    they may lack every call since the last answer.
     """
-    others = report.lost + budget.settled - report.settled
+    others = budget.since + calls if report.limits is Limits.TOLD else report.lost + budget.settled - report.settled
     if budget.observed_at is None:
         return others
     return max(report.lost, min(others, budget.used + budget.since + calls - used))
+
+
+def ask(budget: Budget, holder: str, share: float, now: datetime, *, silent: bool) -> tuple[Budget, bool]:
+    """Give a worker the one permit to ask the org for its limits, if it is time; `silent` are the answers it has heard.
+
+    That is so for an org that has said nothing for `PAUSE`; sooner if the last one that was to ask was not answered.
+    """
+    if not _is_to_ask(budget, now, silent=silent):
+        return budget, False
+    if budget.allowed is not None and not _fits(budget, ceiling(budget.allowed, share), now):
+        return budget, False
+    return replace(_granting(budget, holder, 1, now), asked_at=now), True
+
+
+def _is_to_ask(budget: Budget, now: datetime, *, silent: bool) -> bool:
+    if budget.asked_at is None:
+        return silent and (budget.observed_at is None or now - budget.observed_at >= PAUSE)
+    answered = budget.refused or budget.observed_at == budget.asked_at
+    return now - budget.asked_at >= (PAUSE if answered else LEASE)
 
 
 def draw(budget: Budget, holder: str, share: float, kind: str, now: datetime) -> tuple[Budget, int]:
@@ -137,23 +179,34 @@ def draw(budget: Budget, holder: str, share: float, kind: str, now: datetime) ->
     permits = _granted(budget, share, kind, now)
     if not permits:
         return budget, 0
+    return _granting(budget, holder, permits, now), permits
+
+
+def _granting(budget: Budget, holder: str, permits: int, now: datetime) -> Budget:
     under_way = budget.grants[holder].permits if holder in budget.grants else 0
-    return replace(budget, grants={**budget.grants, holder: Grant(under_way + permits, now + LEASE)}), permits
+    return replace(budget, grants={**budget.grants, holder: Grant(under_way + permits, now + LEASE)})
 
 
 def _granted(budget: Budget, share: float, kind: str, now: datetime) -> int:
+    if budget.refused:
+        return BATCH  # nobody can tell how many there are
     if budget.allowed is None or budget.observed_at is None:
         return 1  # the answer will tell
     end, most = stop(budget.allowed, share, kind), ceiling(budget.allowed, share)
     room = end - budget.taken
     if room > 0:
         return min(BATCH, max(1, room // 8))
+    if budget.asked_at:
+        return 0  # an answer to anything else would not tell
     if budget.used < end and budget.taken < most:
         return 1  # calls may have been counted twice, which the next answer ends
     old, alone = now - budget.observed_at >= PAUSE, not budget.grants
+    return int(old and alone and _fits(budget, most, now))
+
+
+def _fits(budget: Budget, most: int, now: datetime) -> bool:
     # Calls of others may have passed the share; then one of ours now and then is the only way to learn that it is over.
-    fits = budget.used > most or budget.taken - _surely_left(budget, now) < most
-    return int(old and alone and fits)
+    return budget.used > most or budget.taken - _surely_left(budget, now) < most
 
 
 def outlook(budget: Budget, share: float, kind: str, now: datetime) -> Outlook:

@@ -1,14 +1,11 @@
 """One org over simple-salesforce in direct session mode: every answer observed, every refusal named by kind."""
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from tempfile import TemporaryFile
 from typing import IO, Any, TypeVar, cast
-from urllib.parse import urlsplit
 
 import requests
 import stamina
@@ -17,6 +14,7 @@ from simple_salesforce.api import Salesforce
 from simple_salesforce.exceptions import SalesforceError as Refusal
 
 from connector import soql
+from connector.budget import Limits
 from connector.errors import (
     DailyLimitReached,
     QueryTimeout,
@@ -25,22 +23,14 @@ from connector.errors import (
     Transient,
 )
 from connector.http import deadline, plain_errors
+from connector.observed import Observed, usage_in, usage_of
 from connector.permits import Permits
 from connector.refusals import refused
 
 API_VERSION = "66.0"
 ATTEMPTS = 6
 DOWNLOAD_LIMIT = 1800.0
-LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 T = TypeVar("T")
-
-CALLS: Mapping[str, str] = {
-    "/jobs/query": "bulk jobs",
-    "/query": "queries",
-    "/describe": "describe",
-    "/updated": "changes and deletions",
-    "/deleted": "changes and deletions",
-}
 
 
 @dataclass(frozen=True)
@@ -68,39 +58,6 @@ class Deleted:
     earliest: datetime
 
 
-@dataclass
-class Observed:
-    """What the org's answers tell about itself: its clock, and calls used and allowed in 24 hours."""
-
-    server_time: datetime = LONG_AGO
-    used: int | None = None
-    limit: int | None = None
-    calls: int = 0
-    kinds: Counter[str] = field(default_factory=Counter)
-
-    def take_calls(self) -> Counter[str]:
-        """Return the calls made since this was last asked, by what they were for (see CALLS)."""
-        taken, self.kinds = self.kinds, Counter()
-        return taken
-
-    def note(self, response: requests.Response) -> None:
-        """Read `Date` and `Sforce-Limit-Info: api-usage=used/limit` from a response."""
-        self.calls += 1
-        path = urlsplit(response.url).path
-        self.kinds[next((kind for part, kind in CALLS.items() if part in path), "other")] += 1
-        if "Date" in response.headers:
-            self.server_time = parsedate_to_datetime(response.headers["Date"])
-        if usage := usage_in(response):
-            self.used, self.limit = usage
-
-
-def usage_in(response: requests.Response) -> tuple[int, int] | None:
-    """Return the calls used and allowed in 24 hours, from `Sforce-Limit-Info: api-usage=used/limit`."""
-    usage = response.headers.get("Sforce-Limit-Info", "").partition("api-usage=")[2].partition(";")[0]
-    used, _, limit = usage.partition("/")
-    return (int(used), int(limit)) if used.isdigit() and limit.isdigit() else None
-
-
 class OrgClient:
     """Calls to one org: transient refusals are tried again with growing, jittered pauses, a dead session renewed once.
 
@@ -125,6 +82,8 @@ class OrgClient:
         self.observed.note(response)
         if self._permits and (usage := usage_in(response)):
             self._permits.note(*usage)
+        elif self._permits and response.ok:
+            self._permits.note_silence()
 
     def give_back(self) -> None:
         """Give back the permits that were not used."""
@@ -247,8 +206,31 @@ class OrgClient:
             session=self._http,
             version=API_VERSION,
         )
+        if self._permits and self._permits.is_to_ask():
+            self._ask_limits(self._permits, client)
+        return self._send(client, call)
+
+    def _ask_limits(self, permits: Permits, client: Salesforce) -> None:
+        """Ask an org that does not say in its answers how many calls it has used; without an answer work goes on."""
+        try:
+            usage = usage_of(self._send(client, lambda sf: sf.restful("limits")))
+        except SessionExpired:
+            permits.note_untold(Limits.UNASKED)
+            raise
+        except DailyLimitReached:
+            raise
+        except Transient:
+            return
+        except SalesforceError:
+            usage = None
+        if usage is None:
+            permits.note_untold(Limits.REFUSED)
+        else:
+            permits.note(*usage, limits=True)
+
+    def _send(self, client: Salesforce, call: Callable[[Salesforce], T]) -> T:
         permit = self._permits.one() if self._permits else nullcontext()
-        with permit, plain_errors(session.instance_url):
+        with permit, plain_errors(f"https://{client.sf_instance}"):
             try:
                 return call(client)
             except Refusal as refusal:

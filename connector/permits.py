@@ -13,9 +13,14 @@ from psycopg.types.json import Jsonb
 from sqlmodel import Session
 
 from cdp.db import driver, rows, transaction
+from cdp.models import ApiBudget
 from connector import budget
-from connector.budget import Budget, Grant, Outlook, Report
+from connector.budget import Budget, Grant, Limits, Outlook, Report
 from connector.errors import DailyLimitReached, WaitingForQuota
+
+UNTOLD = (
+    "Neither the org's answers nor its `/limits` tell how many API calls are used, so that no share of them is kept."
+)
 
 
 class Permits:
@@ -26,6 +31,7 @@ class Permits:
         self._holder = uuid.uuid4().hex
         self._lock = threading.Lock()
         self._in_flight = 0
+        self._silent = False
         self._begin(Budget(), 0, 0.0)
 
     def _begin(self, known: Budget, permits: int, valid_until: float) -> None:
@@ -35,7 +41,17 @@ class Permits:
         self._calls = self._unseen = self._in_flight
         self._used: int | None = None
         self._allowed: int | None = None
+        self._limits: Limits | None = None
         self._observed = time.monotonic()
+
+    def is_to_ask(self) -> bool:
+        """Whether this worker's next call is to ask the org for its limits, since its answers do not say its usage.
+
+        Raises:
+            WaitingForQuota: there is no permit left for this kind of run.
+        """
+        with self._lock:
+            return self._is_to_draw() and self._draw(may_ask=True)
 
     @contextmanager
     def one(self) -> Iterator[None]:
@@ -56,11 +72,22 @@ class Permits:
             self._exhausted()
             raise
 
-    def note(self, used: int | None, allowed: int | None) -> None:
-        """Take in what an answer says of the calls used and allowed in 24 hours."""
-        if used is None or allowed is None:
-            return
+    def note_silence(self) -> None:
+        """Take in that an answer did not say how many calls were used."""
         with self._lock:
+            self._silent = True
+
+    def note_untold(self, why: Limits) -> None:
+        """Take in why the org did not tell its limits."""
+        with self._lock:
+            self._limits, self._observed = why, time.monotonic()
+
+    def note(self, used: int, allowed: int, *, limits: bool = False) -> None:
+        """Take in what an answer, or an org that was asked for its limits, says of the calls of 24 hours."""
+        with self._lock:
+            if limits and not self._silent:
+                return  # the same answer has said it more exactly
+            self._silent, self._limits = limits, Limits.TOLD if limits else None
             self._used, self._allowed = max(used, self._used or 0), allowed
             self._unseen, self._observed = self._in_flight - 1, time.monotonic()
             self._stop = budget.stop(allowed, self._share, self._kind)
@@ -83,26 +110,35 @@ class Permits:
                 self._begin(known, 0, 0.0)
 
     def _take(self) -> None:
-        told_to_stop = self._used is not None and self._stop is not None and self._used >= self._stop
-        if not self._left or told_to_stop or time.monotonic() >= self._valid_until:
-            self._draw()
+        if self._is_to_draw():
+            self._draw(may_ask=False)
         self._left -= 1
         self._calls += 1
         self._in_flight += 1
         self._unseen += 1
 
-    def _draw(self) -> None:
+    def _is_to_draw(self) -> bool:
+        told_to_stop = self._used is not None and self._stop is not None and self._used >= self._stop
+        return not self._left or told_to_stop or time.monotonic() >= self._valid_until
+
+    def _draw(self, *, may_ask: bool) -> bool:
+        """Draw permits, or the one for asking the org for its limits; returns whether it was that one."""
         asked_at = time.monotonic()
         with transaction(self._url) as database:
             known, now = _locked(database, self._source_id)
             known = self._settle(known, now)
-            known, permits = budget.draw(known, self._holder, self._share, self._kind, now)
+            asks, permits = False, 1
+            if may_ask:
+                known, asks = budget.ask(known, self._holder, self._share, now, silent=self._silent)
+            if not asks:
+                known, permits = budget.draw(known, self._holder, self._share, self._kind, now)
             _keep(database, self._source_id, known)
         self._begin(known, permits, asked_at + budget.LEASE.total_seconds())
         if not permits:
             found = budget.outlook(known, self._share, self._kind, now)
             resume_at = budget.resume_at(known, found, now)
             raise WaitingForQuota(_why(known, found, self._share, self._kind, resume_at), resume_at)
+        return asks
 
     def _settle(self, known: Budget, now: datetime) -> Budget:
         """Report by the database's clock, which is the same for all workers."""
@@ -115,6 +151,7 @@ class Permits:
             observed_at=now - age,
             lost=self._unseen - self._in_flight,
             settled=self._settled,
+            limits=self._limits,
         )
         return budget.settle(budget.expire(known, now), self._holder, report)
 
@@ -126,13 +163,21 @@ def seed(database: Session, source_id: int, used: int | None, allowed: int | Non
         _keep(database, source_id, budget.settle(known, "", Report(0, 0, used, allowed, now, 0, known.settled)))
 
 
+def usage(database: Session, source_id: int) -> tuple[int | None, int | None]:
+    """Return the most calls that the org may have counted in 24 hours, and those allowed; None if it does not tell."""
+    known = database.get(ApiBudget, source_id)
+    return (known.used + known.since, known.allowed) if known and known.allowed is not None else (None, None)
+
+
 def forecasts(database: Session, share: float) -> dict[int, str]:
     """Say by source what is to be expected of its org's calls; those that have said nothing yet are left out."""
-    found = rows(driver(database), "SELECT *, now() AS now FROM api_budget WHERE allowed IS NOT NULL")
+    found = rows(driver(database), "SELECT *, now() AS now FROM api_budget WHERE allowed IS NOT NULL OR refused")
     return {row["source_id"]: _forecast(_read(row), share, row["now"]) for row in found}
 
 
 def _forecast(known: Budget, share: float, now: datetime) -> str:
+    if known.refused:
+        return UNTOLD
     known = budget.expire(known, now)
     found = budget.outlook(known, share, "poll", now)
     words = f"About {found.pace:,} calls an hour now, {found.left:,} are left of the share"
@@ -147,7 +192,7 @@ def _why(known: Budget, found: Outlook, share: float, kind: str, resume_at: date
     allowed = known.allowed or 0
     early = f"{budget.EARLIER:.0%} of " if kind in budget.EARLY else ""
     return (
-        f"The org has used {known.used:,} of {allowed:,} API calls, and this kind of run stops at "
+        f"The org has used {known.used + known.since:,} of {allowed:,} API calls, and this kind of run stops at "
         f"{budget.stop(allowed, share, kind):,} ({early}the share CONNECTOR_API_SHARE): with about {found.pace:,} "
         f"calls an hour now, {_free(found)}; work goes on by itself, and looks again at {resume_at:%H:%M} UTC."
     )
@@ -181,6 +226,8 @@ def _read(row: Mapping[str, Any]) -> Budget:
             for holder, grant in row["grants"].items()
         },
         hours={datetime.fromisoformat(hour): calls for hour, calls in row["hours"].items()},
+        asked_at=row["asked_at"],
+        refused=row["refused"],
     )
 
 
@@ -189,7 +236,8 @@ def _keep(database: Session, source_id: int, known: Budget) -> None:
     driver(database).execute(
         """
         UPDATE api_budget SET used = %(used)s, allowed = %(allowed)s, observed_at = %(observed_at)s,
-               since = %(since)s, settled = %(settled)s, grants = %(grants)s, hours = %(hours)s
+               since = %(since)s, settled = %(settled)s, grants = %(grants)s, hours = %(hours)s,
+               asked_at = %(asked_at)s, refused = %(refused)s
         WHERE source_id = %(source)s
         """,
         {
@@ -201,5 +249,7 @@ def _keep(database: Session, source_id: int, known: Budget) -> None:
             "settled": known.settled,
             "grants": Jsonb(grants),
             "hours": Jsonb({hour.isoformat(): calls for hour, calls in known.hours.items()}),
+            "asked_at": known.asked_at,
+            "refused": known.refused,
         },
     )

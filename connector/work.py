@@ -15,7 +15,7 @@ from cdp.db import driver, transaction
 from cdp.errors import MalformedBatch
 from cdp.models import Run, Source
 from cdp.records import Batch, Outcome
-from connector import choosing, filters, schemas, sources, transform
+from connector import choosing, filters, permits, schemas, sources, transform
 from connector.choosing import Selection
 from connector.client import OrgClient
 from connector.errors import Transient
@@ -207,7 +207,7 @@ class Work:
             run.api_calls += made.total()
             run.calls_by_kind = dict(Counter(run.calls_by_kind) + made)
             source = database.get_one(Source, self.lease.source_id)
-            source.api_used, source.api_limit = self.client.observed.used, self.client.observed.limit
+            source.api_used, source.api_limit = permits.usage(database, source.key)
 
 
 _CONTESTED = """

@@ -46,7 +46,10 @@ class Source(SQLModel, table=True):
 
 
 class ApiBudget(SQLModel, table=True):
-    """An org's calls of 24 hours: what it said last, what may have come since, permits out, and calls by the hour."""
+    """An org's calls of 24 hours: what it said last, what may have come since, permits out, and calls by the hour.
+
+    `asked_at` is when an org whose answers do not say it was asked for its limits, `refused` if it did not tell.
+    """
 
     __tablename__ = "api_budget"
 
@@ -58,6 +61,8 @@ class ApiBudget(SQLModel, table=True):
     settled: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default="0"))
     grants: dict[str, Any] = json(dict, server_default="{}")
     hours: dict[str, int] = json(dict, server_default="{}")
+    asked_at: datetime | None = stamp(default=None)
+    refused: bool = Field(default=False, sa_column_kwargs={"server_default": "false"})
 
 
 class SourceFilter(SQLModel, table=True):

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 from sqlmodel import Session, select
 
 from cdp import queries
+from cdp.models import ApiBudget, Source
 from cdp.models import Finding as OpenFinding
-from cdp.models import Source
-from connector import diagnosis, lanes, sources
+from connector import diagnosis, lanes, permits, sources
 from connector.checks import Finding
 from connector.objects import PEOPLE
 from connector.runtime import Runtime
@@ -49,7 +49,7 @@ def stored(runtime: Runtime, database: Session, source: Source) -> Iterator[Find
     for one in objects:
         yield _windows(one)
         yield _quarantine(source, one)
-    yield _budget(runtime, row)
+    yield _budget(runtime, database, row)
     yield _queue(database)
     yield _opportunities(queries.unassociated_opportunities(database, source.key))
 
@@ -145,7 +145,10 @@ def _queue(database: Session) -> Finding:
     return Finding("queue", "warning", problem, "See that `connector worker` and `connector beat` run, or add workers.")
 
 
-def _budget(runtime: Runtime, row: queries.Row) -> Finding:
+def _budget(runtime: Runtime, database: Session, row: queries.Row) -> Finding:
+    known = database.get(ApiBudget, row["source_id"])
+    if known and known.refused:
+        return Finding("api_budget", "warning", permits.UNTOLD, "Give the user 'View Setup and Configuration'.")
     if row["api_limit"] is None:
         return Finding("api_budget", "ok", "The org has not said yet how many API calls it has.")
     allowed = row["api_limit"] * runtime.settings.api_share

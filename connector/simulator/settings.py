@@ -16,6 +16,7 @@ class Settings:
     `callback_urls` empty accepts any loopback address, as a registered app would list them one by one.
     On a `trusted_network` a password alone logs in; elsewhere the security token is glued to it.
     `bulk_not_ready` is the status for results asked too early: the guides disagree between 412 and 204.
+    Without `tells_usage` an org leaves out the header `Sforce-Limit-Info`.
     `bulk_errors_late` lets a bad query pass at creation and fail as a job.
     """
 
@@ -32,6 +33,7 @@ class Settings:
     session_seconds: int = 7200
     instance_url: str | None = None
     daily_api_limit: int = 100_000
+    tells_usage: bool = True
     daily_bulk_jobs: int = 10_000
     locator_style: Literal["01g", "0r8"] = "01g"
     cursor_seconds: int = 172_800

@@ -109,8 +109,9 @@ def data_route(path: str, handler: Handler, methods: Sequence[str] = ("GET",)) -
         call.session = bearer_session(call)
         _count_usage(call)
         response = _answer(handler, call)
-        used, limit = call.instance.usage.used(), call.instance.settings.daily_api_limit
-        response.headers["Sforce-Limit-Info"] = f"api-usage={used}/{limit}"
+        if call.instance.settings.tells_usage:
+            used, limit = call.instance.usage.used(), call.instance.settings.daily_api_limit
+            response.headers["Sforce-Limit-Info"] = f"api-usage={used}/{limit}"
         return response
 
     return open_route("/services/data/v{version}" + path, checked, methods)

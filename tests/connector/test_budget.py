@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector import budget
-from connector.budget import Budget, Grant, Report
+from connector.budget import Budget, Grant, Limits, Report
 
 NOW = datetime(2026, 10, 1, 12, 0, 0, tzinfo=UTC)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -92,6 +92,28 @@ class World:
         self.now = min(self.now + (name + 1) * 5 * MINUTE, NOW + 23 * HOUR)
 
 
+class SilentWorld(World):
+    """The same, of an org that tells its usage only when it is asked, and then without its latest calls."""
+
+    def __init__(self, allowed: int, used: int, kinds: list[str], lag: int) -> None:
+        super().__init__(allowed, used, kinds)
+        self.lag, self.told, self.asked_at = lag, used, [NOW - budget.LEASE]
+
+    def hear(self, name: int) -> None:
+        self._end(self.workers[name])
+
+    def ask(self, name: int) -> None:
+        one = self.settle(name)
+        self.row, asks = budget.ask(self.row, one.holder, SHARE, self.now, silent=True)
+        if asks:
+            assert self.now - self.asked_at[-1] >= budget.LEASE, "no two workers ask at once"
+            self.asked_at.append(self.now)
+            self.used += 1
+            self.told = max(self.told, self.used - self.lag)
+            limits = Report(1, one.in_flight, self.told, self.allowed, self.now, 0, one.settled, Limits.TOLD)
+            self.row = budget.settle(self.row, one.holder, limits)
+
+
 deeds = st.sampled_from(["draw", "send", "send", "send", "hear", "hear", "lose", "settle", "die", "wait"])
 kinds = st.sampled_from(["poll", "backfill", "sweep"])
 
@@ -113,6 +135,24 @@ def test_no_order_of_asking_and_telling_passes_the_share(
         assert world.used <= world.row.taken, "what the row says is never less than what was used"
 
 
+@given(
+    st.integers(1, 400),
+    st.floats(0, 1),
+    st.lists(kinds, min_size=4, max_size=4),
+    st.integers(0, 20),
+    st.lists(st.tuples(deeds | st.just("ask"), st.integers(0, 3)), max_size=120),
+)
+def test_an_org_that_is_asked_for_its_limits_stays_within_the_share_too(
+    allowed: int, part: float, kinds: list[str], lag: int, steps: list[tuple[str, int]]
+) -> None:
+    most = budget.ceiling(allowed, SHARE)
+    world = SilentWorld(allowed, int(part * most), kinds, lag)
+    for deed, name in steps:
+        getattr(world, deed)(name)
+        assert world.used <= most
+        assert world.used <= world.row.taken
+
+
 def test_backfills_and_sweeps_stop_before_polls() -> None:
     at_700 = known(700)
     drawn = {kind: budget.draw(at_700, "one", SHARE, kind, NOW)[1] for kind in ("poll", "resync", "backfill", "sweep")}
@@ -130,6 +170,19 @@ def test_an_org_that_has_said_nothing_is_asked_call_by_call() -> None:
     assert budget.draw(Budget(), "one", SHARE, "poll", NOW)[1] == 1
     silent = budget.settle(Budget(), "one", Report(1, 0, None, None, NOW, 0, 0))
     assert budget.draw(silent, "one", SHARE, "poll", NOW)[1] == 1
+
+
+def test_an_org_that_does_not_tell_is_asked_again_after_a_while_and_work_goes_on() -> None:
+    asking, asks = budget.ask(Budget(), "one", SHARE, NOW, silent=True)
+    assert asks
+    for after, again in ((MINUTE, False), (budget.LEASE, True)):
+        assert budget.ask(asking, "another", SHARE, NOW + after, silent=True)[1] is again, "nothing was answered"
+    refused = budget.settle(asking, "one", Report(1, 0, None, None, NOW, 0, 0, Limits.REFUSED))
+    assert budget.draw(refused, "one", SHARE, "poll", NOW)[1] == budget.BATCH
+    for after, again in ((budget.LEASE, False), (budget.PAUSE, True)):
+        assert budget.ask(refused, "one", SHARE, NOW + after, silent=True)[1] is again
+    heard = budget.settle(refused, "one", told(5))
+    assert (heard.refused, heard.asked_at, heard.used) == (False, None, 5)
 
 
 def test_permits_of_a_worker_that_died_count_as_used_until_the_org_says_more() -> None:

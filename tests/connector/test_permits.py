@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 import pytest
 
 from cdp.db import transaction
-from connector import budget, reports, sources
+from connector import budget, permits, reports, sources
 from connector.errors import WaitingForQuota
+from connector.health import health
 from tests.connector.conftest import Site, people_rows
 
 MakeSite = Callable[..., Site]
@@ -114,3 +115,58 @@ def test_permits_are_drawn_many_at_a_time(make_site: MakeSite) -> None:
     client.count("Lead")
     [row] = site.query("SELECT * FROM api_budget")
     assert row["settled"] == budget.BATCH
+
+
+@pytest.fixture
+def silent(narrow: Site) -> Site:
+    """The narrow org, connected while its answers have no `Sforce-Limit-Info`."""
+    narrow.instance().settings.tells_usage = False
+    narrow.query("DELETE FROM api_budget RETURNING 1")
+    return narrow
+
+
+def test_an_org_whose_answers_do_not_say_it_is_asked_once_for_all_workers(silent: Site) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _number: exhaust(silent), range(8)))
+    assert silent.asked("/limits") == 1
+    assert LIMIT * SHARE / 2 <= silent.instance().usage.used() <= LIMIT * SHARE
+
+
+def test_nothing_but_limits_is_asked_every_quarter_of_an_hour_until_usage_has_fallen(silent: Site) -> None:
+    exhaust(silent)
+    used = silent.instance().usage.used()
+    for asked in (2, 3):
+        silent.query("UPDATE api_budget SET asked_at = asked_at - interval '15 minutes' RETURNING 1")
+        exhaust(silent)
+        assert (silent.asked("/limits"), silent.instance().usage.used()) == (asked, used + asked - 1)
+    silent.orgs["acme"].clock.advance(25 * 3600)
+    silent.query("UPDATE api_budget SET asked_at = asked_at - interval '15 minutes' RETURNING 1")
+    assert silent.sync()["state"] == "succeeded"
+    assert silent.source().api_limit == LIMIT
+
+
+def test_an_org_that_says_it_in_its_answers_is_never_asked(narrow: Site) -> None:
+    assert narrow.sync()["state"] == "succeeded"
+    exhaust(narrow)
+    narrow.query("UPDATE api_budget SET observed_at = observed_at - interval '1 day' RETURNING 1")
+    exhaust(narrow)
+    assert narrow.asked("/limits") == 0
+
+
+def test_an_org_that_tells_nobody_is_read_all_the_same_and_a_warning_says_so(silent: Site) -> None:
+    silent.instance().integration_user.can_view_setup = False
+    for _ in range(2):
+        assert silent.sync()["state"] == "succeeded"
+    assert silent.asked("/limits") == 1
+    [found] = [one for one in health(silent.runtime, silent.source().key) if one.check == "api_budget"]
+    assert (found.status, found.finding) == ("warning", permits.UNTOLD)
+    assert forecast(silent) == permits.UNTOLD
+
+
+@pytest.mark.parametrize("kind", ["server_unavailable", "html", "invalid_json"])
+def test_an_answer_that_fails_is_asked_for_again_in_two_minutes(silent: Site, kind: str) -> None:
+    silent.fault(kind, "/limits", times=None)
+    client = silent.client()
+    for _ in range(5):
+        client.count("Lead")
+    assert silent.asked("/limits") == 1
