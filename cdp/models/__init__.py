@@ -15,7 +15,7 @@ from cdp.models.activities import (
 from cdp.models.judgements import Decided, Decision, DecisionRecord, Departure, Erased, PersonEvent
 from cdp.models.people import Membership, PeopleState, Person, PersonField, Quarantine, Record, Touched
 from cdp.models.sources import ApiBudget, Finding, Notice, ObjectSchema, Source, SourceFilter
-from cdp.models.work import Cursor, ReadWindow, RowTally, Run, RunObject, RunTally, SweepHealed, SweepRow
+from cdp.models.work import Cursor, ReadWindow, RowCount, RowTally, Run, RunObject, RunTally, SweepHealed, SweepRow
 
 __all__ = [
     "Account",
@@ -51,6 +51,7 @@ __all__ = [
     "Quarantine",
     "ReadWindow",
     "Record",
+    "RowCount",
     "RowTally",
     "Run",
     "RunObject",

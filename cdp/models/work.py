@@ -94,6 +94,20 @@ class RowTally(SQLModel, table=True):
     quarantined: int = Field(sa_type=BigInteger)
 
 
+class RowCount(SQLModel, table=True):
+    """How many rows of one object of a source are stored in one state; triggers on the tables themselves keep it.
+
+    Records are not among them: their index tells, and a trigger would cost each of them more than it is worth.
+    """
+
+    __tablename__ = "row_count"
+
+    source_id: int = Field(sa_column=source_key(primary_key=True))
+    object: str = Field(primary_key=True)
+    state: str = Field(primary_key=True)
+    rows: int = Field(sa_type=BigInteger)
+
+
 class Cursor(SQLModel, table=True):
     """How far one object of one source has been read, and the checkpoint inside the window being read."""
 

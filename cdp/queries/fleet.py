@@ -5,7 +5,7 @@ from sqlmodel import Session
 
 from cdp.db import driver, rows
 from cdp.queries.stream import Row
-from cdp.tables import PLAIN, Table
+from cdp.tables import PLAIN
 
 # A run whose owner died is not running: it waits for another worker.
 SHOWN_STATE = sql.SQL("CASE WHEN state = 'running' AND lease_until <= now() THEN 'queued' ELSE state END AS state")
@@ -39,22 +39,14 @@ def sources(session: Session) -> list[Row]:
 
 def objects(session: Session, source_id: int | None = None) -> list[Row]:
     """Each object of each source, or one: live records, how far it is read, rows in quarantine, gaps in windows."""
-    return rows(
-        driver(session),
-        sql.SQL(_OBJECTS).format(sql.SQL(" ").join(_count_live(name, table) for name, table in PLAIN.items())),
-        {"source": source_id},
-    )
-
-
-def _count_live(sobject: str, table: Table) -> sql.Composed:
-    return sql.SQL(
-        "WHEN {} THEN (SELECT count(*) FROM {} AS r WHERE r.source_id = c.source_id AND r.state = 'live')"
-    ).format(sql.Literal(sobject), table.identifier)
+    return rows(driver(session), _OBJECTS, {"source": source_id, "plain": list(PLAIN)})
 
 
 _OBJECTS = """
         SELECT c.source_id, c.object, c.closed_to AS cursor, c.last_run,
-               CASE c.object {} ELSE (
+               CASE WHEN c.object = ANY (%(plain)s) THEN coalesce((
+                   SELECT n.rows FROM row_count AS n
+                   WHERE n.source_id = c.source_id AND n.object = c.object AND n.state = 'live'), 0) ELSE (
                    SELECT count(*) FROM record AS r
                    WHERE r.source_id = c.source_id AND r.object = c.object AND r.state = 'live') END AS records,
                (SELECT count(*) FROM quarantine AS q

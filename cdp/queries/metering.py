@@ -9,7 +9,6 @@ from sqlmodel import Session
 from cdp.db import driver, rows
 from cdp.queries.fleet import SHOWN_STATE
 from cdp.queries.stream import Row
-from cdp.tables import PLAIN, Table
 
 _OPEN = sql.SQL("state IN ('queued', 'running', 'waiting')")
 
@@ -98,25 +97,13 @@ def rows_quarantined(session: Session) -> list[Row]:
 
 
 def population(session: Session) -> list[Row]:
-    """How many records are stored, by source, object and state. Reads an index, or a plain table, from end to end."""
-    counted = sql.SQL(" UNION ALL ").join(
-        (
-            sql.SQL("SELECT source_id, object, state, count(*) AS records FROM record GROUP BY 1, 2, 3"),
-            *(_count_plain(name, table) for name, table in PLAIN.items()),
-        )
-    )
+    """How many records are stored, by source, object and state. Reads an index of people's records from end to end."""
     return rows(
         driver(session),
-        sql.SQL(
-            """
-            SELECT s.name AS source, c.object, c.state, c.records
-            FROM ({}) AS c JOIN source AS s ON s.id = c.source_id ORDER BY 1, 2, 3
-            """
-        ).format(counted),
-    )
-
-
-def _count_plain(sobject: str, table: Table) -> sql.Composed:
-    return sql.SQL("SELECT source_id, {}, state, count(*) FROM {} GROUP BY source_id, state").format(
-        sql.Literal(sobject), table.identifier
+        """
+        SELECT s.name AS source, c.object, c.state, c.records FROM (
+            SELECT source_id, object, state, count(*) AS records FROM record GROUP BY 1, 2, 3
+            UNION ALL SELECT source_id, object, state, rows FROM row_count WHERE rows > 0
+        ) AS c JOIN source AS s ON s.id = c.source_id ORDER BY 1, 2, 3
+        """,
     )
