@@ -9,15 +9,17 @@ from datetime import UTC, datetime, timedelta
 from cdp import queries
 from cdp.db import transaction
 
-GOOD_FOR = timedelta(seconds=30)
-PATIENCE = 0.3  # seconds that a page waits when nothing has been counted yet
+GOOD_FOR = timedelta(seconds=30)  # or less, where counting takes less than a tenth of that
+COUNTING_SHARE = 0.1
+PATIENCE = 0.3  # seconds that a page waits for a first count, or for one that takes no longer
 
 
 @dataclass(frozen=True)
 class Figures:
-    """The totals, how records fold into people, activities by kind and by day, and when they were counted."""
+    """The totals, how records fold into people, activities by kind and by day; when counted, and how long that took."""
 
     at: datetime
+    took: timedelta
     totals: queries.Row
     folding: list[queries.Row]
     kinds: dict[str, int]
@@ -28,9 +30,14 @@ class Figures:
         """How many activities there are."""
         return sum(self.kinds.values())
 
+    @property
+    def is_old(self) -> bool:
+        """Tell whether it is time to count again."""
+        return datetime.now(UTC) - self.at > min(GOOD_FOR, self.took / COUNTING_SHARE)
+
 
 class Counter:
-    """Counts at most every so often, one count at a time."""
+    """Counts when the last count is old, one at a time."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -49,23 +56,23 @@ class Counter:
             if self._running is not None and self._running.done():
                 done, self._running = self._running, None
                 self._latest = done.result()
-            is_old = self._latest is None or datetime.now(UTC) - self._latest.at > GOOD_FOR
-            if is_old and self._running is None:
+            known = self._latest
+            if self._running is None and (known is None or known.is_old):
                 self._running = self._threads.submit(self._count)
-            running, known = self._running, self._latest
-        if known is not None or running is None:
+            running = self._running
+        if running is None or (known is not None and known.took.total_seconds() > PATIENCE):
             return known
         try:
             return running.result(PATIENCE)
         except StillCounting:
-            return None
+            return known
 
     def _count(self) -> Figures:
+        begun = datetime.now(UTC)
         with transaction(self._url) as database:
-            return Figures(
-                at=datetime.now(UTC),
-                totals=queries.totals(database),
-                folding=queries.people_by_source(database),
-                kinds=queries.activities_by_kind(database),
-                days=queries.recent_activities(database),
-            )
+            totals = queries.totals(database)
+            folding = queries.people_by_source(database)
+            kinds = queries.activities_by_kind(database)
+            days = queries.recent_activities(database)
+        ended = datetime.now(UTC)
+        return Figures(ended, ended - begun, totals, folding, kinds, days)

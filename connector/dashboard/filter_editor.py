@@ -82,7 +82,8 @@ async def _previewed(request: Request, runtime: Runtime, source: Source, templat
 def _preview(request: Request, runtime: Runtime, source: Source, draft: drafts.Draft, template: str) -> Response:
     tree = drafts.to_tree(draft, choosing.describes(runtime, source))
     found = preview(runtime, str(source.key), filters.read(tree))
-    return render(request, template, source=source, found=found, tree=json.dumps(tree))
+    document = json.dumps(tree, indent=2, ensure_ascii=False)
+    return render(request, template, source=source, found=found, tree=json.dumps(tree), document=document)
 
 
 @router.post("")

@@ -14,6 +14,7 @@ from connector.dashboard.actions import ACTIONS, perform, possible
 from connector.dashboard.pages import go_to, is_part, render
 from connector.errors import Refused
 from connector.health import health
+from connector.health.asked import asked
 from connector.runtime import Runtime
 
 router = APIRouter(prefix="/sources/{source_id}", include_in_schema=False)
@@ -66,9 +67,10 @@ def _live(request: Request, runtime: Runtime, source: Source) -> dict[str, Any]:
 
 
 @router.get("/health")
-def checks(request: Request, runtime: Here, source: Wanted) -> Response:
-    """Check the source now, which asks its org too."""
-    return render(request, "health.html", source=source, findings=health(runtime, source.key))
+def checks(request: Request, runtime: Here, source: Wanted, of: str = "") -> Response:
+    """Check the source now, which asks its org too; or only what the org tells `of` the login."""
+    findings = asked(runtime, source) if of == "login" else health(runtime, source.key)
+    return render(request, "health.html", source=source, findings=findings)
 
 
 @router.get("/lock")

@@ -48,7 +48,12 @@ def test_an_org_is_connected_and_its_first_sync_asked_for(site: Site, visit: Ope
     back = approve(site, address)
     answer = browser.get(back)
     assert answer.headers["Location"] == "/connect/done/1"
-    assert "acme is connected" in browser.get("/connect/done/1").text
+    page = browser.get("/connect/done/1").text
+    assert "acme is connected" in page
+    assert "/sources/1/health?of=login" in page
+    found = browser.get("/sources/1/health?of=login").text
+    assert "The credentials work." in found
+    assert "no worker has taken up" not in found  # no fault of the login
     assert site.source("acme").created_by == site.instance().integration_user.username
     assert site.query("SELECT kind, state FROM run") == [{"kind": "poll", "state": "queued"}]
     assert "No sign-in of this browser is waiting" in browser.get(back).text

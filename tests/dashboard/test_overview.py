@@ -1,11 +1,15 @@
 """The first page: what it says of sources, people and days, from the named queries."""
 
 import re
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from freezegun import freeze_time
 
 from cdp import db, queries
 from connector import reports
 from connector.dashboard.charts import HEIGHT, chart
+from connector.dashboard.figures import Figures
 from tests.connector.conftest import Site
 from tests.dashboard.conftest import Open
 
@@ -71,6 +75,16 @@ def test_days_count_reads_changes_and_merges(peopled: Site) -> None:
     assert (days[0]["read"], days[0]["written"]) == (0, 0)
     assert set(kinds) >= {"queries", "describe"}
     assert sum(kinds.values()) == moved["calls"]
+
+
+@pytest.mark.parametrize(
+    ("age", "took", "is_old"), [(1, 0.05, True), (1, 0.2, False), (29, 60, False), (31, 60, True), (0, 0, False)]
+)
+def test_what_is_counted_quickly_is_counted_often(age: float, took: float, is_old: bool) -> None:
+    at = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    figures = Figures(at, timedelta(seconds=took), {}, [], {}, [])
+    with freeze_time(at + timedelta(seconds=age)):
+        assert figures.is_old is is_old
 
 
 def test_the_tallest_bar_takes_the_height() -> None:
