@@ -31,10 +31,10 @@ _SAME = {
     "Notes__c": "notes",
 }
 _ADDRESS = ("Street", "City", "State", "Country")
-# A Lead has ten columns besides these (Id, flags, stamps, email, links, opt-out), a Contact eight.
+# A Lead has eleven columns besides these (Id, flags, stamps, email, links, conversion, opt-out), a Contact eight.
 MAPPINGS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
-        "Lead": _SAME | {"Company": "company"} | {part: part.lower() for part in _ADDRESS},
+        "Lead": _SAME | {part: part.lower() for part in _ADDRESS},
         "Contact": _SAME
         | {"Salutation": "salutation", "Birthday__c": "birthday", "Description": "description"}
         | {f"Mailing{part}": part.lower() for part in _ADDRESS},
