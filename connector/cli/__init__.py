@@ -1,5 +1,6 @@
 """The command line: every command takes --json, and every error is one sentence with the contract's exit code."""
 
+import gc
 import os
 import sys
 from importlib import import_module
@@ -25,6 +26,8 @@ def _run() -> int | str | None:
     try:
         configure_logging()
         import_module(f"connector.cli.{OFTEN.get(sys.argv[1], 'commands') if sys.argv[1:] else 'commands'}")
+        gc.enable()  # `connector.__main__` imports without
+        gc.freeze()
         application()
     except SystemExit as end:  # Typer ends every command so, and has said what was wrong with its usage
         if end.code == INTERRUPTED:
