@@ -148,6 +148,18 @@ def _settle(session: Session, batch: Batch) -> int:
     return int(found[0]) if found else 0
 
 
+def objects(session: Session, source_id: int, among: list[str]) -> frozenset[str]:
+    """Return those of some objects of which rows are in quarantine."""
+    found = driver(session).execute(
+        """
+        SELECT name FROM unnest(%s::text[]) AS asked(name)
+        WHERE EXISTS (SELECT FROM quarantine AS q WHERE q.source_id = %s AND q.object = asked.name)
+        """,
+        (among, source_id),
+    )
+    return frozenset(str(name) for (name,) in found)
+
+
 def worth_another_try(session: Session, source_id: int, sobject: str, layout: Layout) -> list[str]:
     """Return the ids of an object's rows that were set aside when they were read otherwise than by this layout."""
     statement = """

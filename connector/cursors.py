@@ -1,7 +1,9 @@
 """Where we are in time: which window to read next, by the server's clock alone, and in which passes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any, Self
 
 from connector import soql
 
@@ -28,6 +30,16 @@ class Window:
             return None
         middle = (self.lo + (self.hi - self.lo) / 2).replace(microsecond=0)
         return Window(self.lo, middle, bounded=True), Window(middle, self.hi, bounded=self.bounded)
+
+    def kept(self) -> dict[str, Any]:
+        """Return it as JSON, for a checkpoint in it."""
+        return {"lo": self.lo and self.lo.isoformat(), "hi": self.hi.isoformat(), "bounded": self.bounded}
+
+    @classmethod
+    def resumed(cls, kept: Mapping[str, Any]) -> Self:
+        """Return the window that was `kept`."""
+        lo, hi = kept["lo"], datetime.fromisoformat(kept["hi"])
+        return cls(datetime.fromisoformat(lo) if lo else None, hi, bounded=kept["bounded"])
 
 
 def next_window(

@@ -34,7 +34,8 @@ def settle(work: Work, plan: Plan, window: Window, last_look: datetime | None) -
     deleted = work.client.deleted(name, window.lo)
     if deleted is None:
         return None
-    _look_again(work, plan, deleted.times)
+    if deleted.times:
+        _look_again(work, plan, deleted.times)
     if deleted.earliest > last_look:
         gap = f"The delete log of {name} reaches back only to {deleted.earliest:%Y-%m-%d %H:%M} UTC."
         return _force_resync(work, name, gap)

@@ -59,6 +59,12 @@ def note_hidden(session: Session, source: Source, sobject: SalesforceObject, now
     replace(session, source, sobject.name, (code,), [finding] if hidden else [])
 
 
+def hidden(session: Session, source_id: int) -> frozenset[str]:
+    """Return the objects of which `note_hidden` tells that they cannot be read."""
+    codes = col(Finding.code).in_((HIDDEN, DISPENSABLE))
+    return frozenset(session.exec(select(Finding.object).where(Finding.source_id == source_id, codes)))
+
+
 def watch_clock(session: Session, source: Source, sobject: str, now: datetime, *, suspected: bool) -> None:
     """Tell of records that bear a stamp later than the org's clock; asks only if some are suspected or were told of."""
     told = session.get(Finding, (source.key, sobject, AHEAD, sobject))

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from itertools import dropwhile, zip_longest
 from typing import Any, TypeVar
@@ -68,7 +68,7 @@ def poll(work: Work) -> None:
     failures: list[ConnectorError] = []
     begun: dict[str, Begun] = {}
     for sobject in OBJECTS.values():
-        if work.progress(sobject.name).get("done"):
+        if sobject.name in work.outset.done:
             continue
         with _others_go_on(failures):
             if found := _with_access(work, sobject, partial(_begin, work, sobject)):
@@ -106,7 +106,8 @@ def _with_access(work: Work, sobject: SalesforceObject, action: Callable[[], T])
     except ObjectUnavailable:
         _note_hidden(work, sobject, hidden=True)
         return None
-    _note_hidden(work, sobject, hidden=False)
+    if sobject.name in work.outset.hidden:
+        _note_hidden(work, sobject, hidden=False)
     return done
 
 
@@ -122,9 +123,10 @@ def _begin(work: Work, sobject: SalesforceObject) -> Begun | None:
     plan, drift = work.plan(sobject, selection)
     cursor = _cursor(work, sobject)
     checkpoint = _usable(cursor.checkpoint, plan, work.lease.kind)
-    window = _resumed_window(checkpoint) if checkpoint else _next_window(work, cursor)
+    window = Window.resumed(checkpoint) if checkpoint else _next_window(work, cursor)
     gap = deletions.settle(work, plan, window, cursor.closed_to)
-    try_refused_again(work, plan)
+    if sobject.name in work.outset.refused:
+        try_refused_again(work, plan)
     everything = drift.reread or selection.pending or work.lease.kind == "resync"
     if gap or (not checkpoint and everything):
         checkpoint, window = None, Window(None, window.hi)
@@ -164,6 +166,7 @@ def _read(work: Work, begun: Begun) -> None:
         log.info("described_again", object=sobject.name, error=str(error))
         with transaction(work.runtime.database_url) as database:
             schemas.disbelieve(database, work.source.key, sobject)
+        work.look_again()
         again = _begin(work, sobject)
         if again is not None:
             _read_window(work, again.plan, again.window, again.start)
@@ -219,6 +222,9 @@ def _reading(work: Work, plan: Plan, window: Window, part: Pass) -> Reading:
 
 
 def _cursor(work: Work, sobject: SalesforceObject) -> Cursor:
+    """Return how far the object was read when the slice began; that of one never read before is made here."""
+    if found := work.outset.cursors.get(sobject.name):
+        return found
     with transaction(work.runtime.database_url) as database:
         findings.take_turn(database, work.lease.source_id)
         key = (work.lease.source_id, sobject.name)
@@ -236,12 +242,6 @@ def _usable(checkpoint: dict[str, Any] | None, plan: Plan, kind: str) -> dict[st
     if checkpoint is None or (checkpoint["fields"], checkpoint["filter"], checkpoint["cursor"]) != query:
         return None
     return None if kind == "resync" and checkpoint["lo"] else checkpoint
-
-
-def _resumed_window(checkpoint: dict[str, Any]) -> Window:
-    lo = checkpoint["lo"]
-    hi = datetime.fromisoformat(checkpoint["hi"])
-    return Window(datetime.fromisoformat(lo) if lo else None, hi, bounded=checkpoint["bounded"])
 
 
 def _read_pass(work: Work, step: Step, start: Checkpoint | None) -> None:
@@ -272,16 +272,13 @@ def _store_page(work: Work, step: Step, page: Page, *, expected: int | None) -> 
 
 
 def _checkpoint(step: Step, part: Pass, page: Checkpoint | None) -> Checkpoint:
-    window = step.window
     return {
         "pass": part.name,
         "page": page,
         "fields": list(step.plan.fields),
         "filter": step.plan.filter,
         "cursor": step.plan.cursor,
-        "lo": window.lo.isoformat() if window.lo else None,
-        "hi": window.hi.isoformat(),
-        "bounded": window.bounded,
+        **step.window.kept(),
     }
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from sqlmodel import Session
+from sqlmodel import Session, select
 
 from cdp import fields
 from cdp.models import Finding, ObjectSchema, Source
@@ -62,10 +62,10 @@ def note(session: Session, source: Source, sobject: SalesforceObject, types: Fie
     return Drift(frozenset(unfit), stored.reread, added)
 
 
-def known(session: Session, source_id: int, sobject: str) -> ObjectSchema | None:
-    """Return what describe last said of an object, None if that is not known or not believed any more."""
-    stored = session.get(ObjectSchema, (source_id, sobject))
-    return stored if stored is not None and stored.fields else None
+def known(session: Session, source_id: int) -> dict[str, ObjectSchema]:
+    """Return what describe last said of each object, without those of which it is not believed any more."""
+    stored = session.exec(select(ObjectSchema).where(ObjectSchema.source_id == source_id)).all()
+    return {schema.object: schema for schema in stored if schema.fields}
 
 
 def disbelieve(session: Session, source_id: int, sobject: SalesforceObject) -> None:

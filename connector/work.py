@@ -20,6 +20,7 @@ from connector.choosing import Selection
 from connector.client import OrgClient
 from connector.errors import Transient
 from connector.objects import SalesforceObject
+from connector.outset import Outset
 from connector.paths import Describes
 from connector.runs import Lease
 from connector.runtime import Runtime
@@ -47,6 +48,16 @@ class Work:
     def client(self) -> OrgClient:
         """The org; signing in waits until something is asked of it."""
         return sources.open_org(self.runtime, self.lease.source_id, self.lease.kind)
+
+    @cached_property
+    def outset(self) -> Outset:
+        """What was known of the objects when this slice began, or when `look_again` was last called."""
+        with transaction(self.runtime.database_url) as database:
+            return Outset.of(database, self.lease.source_id, self.lease.run_id)
+
+    def look_again(self) -> None:
+        """Have what is known of the objects be asked anew."""
+        vars(self).pop("outset", None)
 
     @classmethod
     def begin(cls, runtime: Runtime, lease: Lease) -> Self:
@@ -97,9 +108,7 @@ class Work:
 
     def _activity_plan(self, sobject: SalesforceObject) -> tuple[Plan, Drift]:
         """Decide by the last describe, for fewer calls; sweeps and resyncs ask anew, and so does who met a change."""
-        polled = self.lease.kind == "poll"
-        with transaction(self.runtime.database_url) as database:
-            known = schemas.known(database, self.source.key, sobject.name) if polled else None
+        known = self.outset.schemas.get(sobject.name) if self.lease.kind == "poll" else None
         if known:
             return transform.activity_plan(sobject, known.fields), Drift(frozenset(), known.reread)
         types = transform.field_types(self.client.describe(sobject.name))
