@@ -132,7 +132,8 @@ def _begin(work: Work, sobject: SalesforceObject) -> Begun | None:
         checkpoint, window = None, Window(None, window.hi)
     if checkpoint is None:
         checkpoint = _first_checkpoint(work, plan, window)
-        _keep(work, sobject, checkpoint)
+        if "job" in checkpoint["page"]:
+            _keep(work, sobject, checkpoint)
     return Begun(plan, window, checkpoint)
 
 
@@ -152,6 +153,7 @@ def _first_checkpoint(work: Work, plan: Plan, window: Window) -> Checkpoint:
 
 
 def _keep(work: Work, sobject: SalesforceObject, start: Checkpoint) -> None:
+    """Keep the id of a job that was created, before anything of it is read."""
     with transaction(work.runtime.database_url) as database:
         work.lease.note(database, sobject.name, Outcome())
         database.get_one(Cursor, (work.lease.source_id, sobject.name)).checkpoint = start
