@@ -14,6 +14,7 @@ NAMING = {
     "pk": "pk_%(table_name)s",
 }
 SQLModel.metadata = MetaData(naming_convention=NAMING)
+SQLModel.model_config["defer_build"] = True  # rows of tables are never validated
 
 
 # Field helpers return Any because SQLModel declares fields by assigning them.

@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +29,28 @@ def ours(stage: Stage, database_url: str) -> Took:
     """Poll by `connector sync --here`, people included."""
     command = [sys.executable, "-m", "connector", "sync", SOURCE, "--here"]
     return _run(command, stage.environment(database_url), stage.folder / "ours.out")
+
+
+@contextmanager
+def worker(stage: Stage, database_url: str) -> Iterator[Callable[[], float]]:
+    """Yield a function that has a process poll which is already running, and returns the seconds until it is done."""
+    command = [sys.executable, "-m", "tests.bench.warm"]
+    pipe = subprocess.PIPE
+    environment = stage.environment(database_url)
+    with subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, text=True, bufsize=1) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        asked, answered = process.stdin, process.stdout
+
+        def poll() -> float:
+            started = time.perf_counter()
+            asked.write("poll\n")
+            if answered.readline() != "True\n":
+                raise SystemExit("The running process did not poll: its own message says why.")
+            return time.perf_counter() - started
+
+        poll()  # the first opens connections
+        yield poll
 
 
 def export(stage: Stage, database_url: str, file: Path) -> Took:

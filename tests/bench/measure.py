@@ -23,6 +23,7 @@ class Measured:
     plain: list[Took] = field(default_factory=list)
     our_poll: list[Took] = field(default_factory=list)
     plain_poll: list[Took] = field(default_factory=list)
+    warm_poll: list[float] = field(default_factory=list)
     compared: int = 0
     wrong: list[str] = field(default_factory=list)
 
@@ -78,13 +79,16 @@ class Bench:
         self.measured.compared, self.measured.wrong = values.differences(self.stage.org, file)
 
     def _poll(self, ours: str, plain: str, polls: int, changed: int) -> None:
-        """Poll several times, in turns first by ours and first by plain."""
+        """Poll several times, in turns first by ours and first by plain, and then by a process that is running."""
         ids = edits.some_ids(self.stage.org, changed)
-        for number in range(polls):
-            self.step(f"change {changed:,} rows, poll {number + 1}")
-            since = edits.change(self.stage.org, ids, number)
-            if number % 2:
-                self.measured.plain_poll.append(commands.plain(self.stage, plain, since))
-            self.measured.our_poll.append(commands.ours(self.stage, ours))
-            if not number % 2:
-                self.measured.plain_poll.append(commands.plain(self.stage, plain, since))
+        with commands.worker(self.stage, ours) as warm:
+            for number in range(polls):
+                self.step(f"change {changed:,} rows, poll {number + 1}")
+                since = edits.change(self.stage.org, ids, 2 * number)
+                if number % 2:
+                    self.measured.plain_poll.append(commands.plain(self.stage, plain, since))
+                self.measured.our_poll.append(commands.ours(self.stage, ours))
+                if not number % 2:
+                    self.measured.plain_poll.append(commands.plain(self.stage, plain, since))
+                edits.change(self.stage.org, ids, 2 * number + 1)
+                self.measured.warm_poll.append(warm())
