@@ -29,7 +29,9 @@ _TOLD: LiteralString = """
         ) AS t
         {facts} AS a(kind, version, occurred_at, holder, attributes, holds)
         WHERE a.holds AND n.state <> 'erased'
-        ON CONFLICT DO NOTHING
+        ON CONFLICT (source_id, record_id, kind, version) DO UPDATE
+            SET holder = excluded.holder, attributes = excluded.attributes
+            WHERE activity.holder IS NULL AND excluded.holder IS NOT NULL
     ),
     returned AS (
         DELETE FROM activity AS a USING changed AS n JOIN was AS o USING (source_id, record_id)
@@ -38,12 +40,13 @@ _TOLD: LiteralString = """
     )
 """
 _AT: LiteralString = "CASE WHEN o.modified_at >= n.modified_at THEN n.version_at ELSE n.modified_at END"
-# The first response is told once whether a poll saw it happen or not; its time of day only if one did.
+# The first response is told once whether a poll saw it happen or not; its time of day only if one did. A status that
+# was hidden before and shows now has not changed, so far as anybody can tell.
 _MEMBER: LiteralString = """
     CROSS JOIN LATERAL (
         SELECT n.first_responded_on IS NOT NULL AND o.first_responded_on IS NULL AS first,
-               o.record_id IS NOT NULL AND o.status IS DISTINCT FROM n.status AS moved,
-               abs(t.at::date - n.first_responded_on) <= (o.record_id IS NOT NULL)::integer AS seen
+               o.status IS NOT NULL AND o.status IS DISTINCT FROM n.status AS moved,
+               abs(t.at::date - n.first_responded_on) <= coalesce(o.version_at < n.version_at, false)::integer AS seen
     ) AS c
     CROSS JOIN LATERAL (VALUES
         ('campaign_member_added', '', n.created_at, NULL::uuid, NULL::jsonb, o.record_id IS NULL),
@@ -67,7 +70,8 @@ _OPPORTUNITY: LiteralString = """
         ('opportunity_created', '', n.created_at, NULL::uuid, NULL::jsonb, o.record_id IS NULL),
         ('opportunity_deleted', t.ending, n.ended_at, NULL, t.doubt, t.ended))
 """
-# A role whose contact was merged into another follows it; nobody was linked or unlinked then.
+# A role whose contact was merged into another follows it; nobody was linked or unlinked then. A contact that was hidden
+# before was linked from the beginning.
 _ROLE: LiteralString = """
     CROSS JOIN LATERAL (
         SELECT o.contact <> n.contact AND NOT EXISTS (
@@ -76,7 +80,7 @@ _ROLE: LiteralString = """
                jsonb_build_object('contact_id', o.contact_id) AS old
     ) AS c
     CROSS JOIN LATERAL (VALUES
-        ('opportunity_contact_linked', '', n.created_at, n.contact, c.new, o.record_id IS NULL),
+        ('opportunity_contact_linked', '', n.created_at, n.contact, c.new, o.contact IS NULL),
         ('opportunity_contact_linked', concat_ws('/', t.at, n.contact_id), t.at, n.contact, c.new, c.moved),
         ('opportunity_contact_unlinked', concat_ws('/', t.at, o.contact_id), t.at, o.contact, c.old, c.moved),
         ('opportunity_contact_unlinked', t.ending, n.ended_at, n.contact, c.new || t.doubt, t.ended))

@@ -11,7 +11,7 @@ from cdp.db import driver, rows, transaction
 from cdp.models import Source, SourceFilter
 from connector import filters, sources, states
 from connector.errors import ObjectUnavailable, Refused
-from connector.filters import Node, Past
+from connector.filters import Admission, Columns, Node, Past
 from connector.objects import PEOPLE
 from connector.paths import Column, Describes
 from connector.runs import LEASE_SECONDS
@@ -41,6 +41,10 @@ class Selection:
     def past(self, overlap: timedelta) -> Past:
         """Return what a complete read must see besides; changes since so long before `read_to`, as in a poll."""
         return Past(self.former, self.read_to - overlap if self.stored and self.read_to else None)
+
+    def admission(self, sobject: str, columns: Columns, now: datetime, overlap: timedelta) -> Admission:
+        """Return how complete reads of the object are narrowed, and how each of its rows is judged."""
+        return filters.admission(self.tree, sobject, columns, now, self.past(overlap))
 
 
 @contextmanager
@@ -133,7 +137,12 @@ def current(database: Session, source_id: int) -> Node | None:
 
 
 def selection(database: Session, source_id: int, sobject: str) -> Selection:
-    """Return the filter in force for an object, and those that its stored records may have come in under."""
+    """Return the filter in force for an object, and those that its stored records may have come in under.
+
+    It chooses people, so other objects are read whole.
+    """
+    if sobject not in PEOPLE:
+        return Selection(None)
     kept = versions(database, source_id)
     found = rows(driver(database), _READING, {"source": source_id, "object": sobject})[0]
     former = _former(kept, found["read_whole"], found["read_to"]) if kept and found["stored"] else ()

@@ -30,7 +30,16 @@ class SalesforceObject:
     stamps: tuple[str, ...] = ("SystemModstamp", "LastModifiedDate", "CreatedDate")
     watched: bool = False
 
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """The fields whose values its table holds, but for those that say which row it is, of when, and whether live.
 
+        A page without one of these may still be read: what it held stays.
+        """
+        return tuple(field for name, field in self.fixed.items() if name not in _EVERY_ROW)
+
+
+_EVERY_ROW = frozenset({"record_id", "is_deleted", "created_at", "modified_at", "version_at"})
 # SystemModstamp moves with every change, LastModifiedDate only with users' edits; so the first tells versions apart.
 _COMMON = {
     "record_id": "Id",

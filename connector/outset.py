@@ -8,7 +8,7 @@ from sqlmodel import Session, select
 
 from cdp import quarantine
 from cdp.models import Cursor, ObjectSchema, Run
-from connector import findings, schemas
+from connector import findings, runs, schemas
 from connector.objects import OBJECTS
 
 
@@ -16,7 +16,8 @@ from connector.objects import OBJECTS
 class Outset:
     """By object: whether the run is `done` with it, its cursor, the schema believed of it, and what is to be mended.
 
-    `hidden` are objects of which a finding says that they cannot be read; of those in `refused` rows are in quarantine.
+    `hidden` are objects of which a finding says that they cannot be read; of those in `refused` rows are in quarantine;
+    those in `filled` an open backfill is to fill.
     """
 
     done: frozenset[str]
@@ -24,6 +25,7 @@ class Outset:
     schemas: Mapping[str, ObjectSchema]
     hidden: frozenset[str]
     refused: frozenset[str]
+    filled: frozenset[str]
 
     @classmethod
     def of(cls, database: Session, source_id: int, run_id: int) -> Self:
@@ -36,4 +38,5 @@ class Outset:
             schemas=schemas.known(database, source_id),
             hidden=findings.hidden(database, source_id),
             refused=quarantine.objects(database, source_id, list(OBJECTS)),
+            filled=runs.filled(database, source_id),
         )

@@ -160,6 +160,18 @@ def request(url: str, source_id: int, kind: str, options: dict[str, Any] | None 
     return int(found[0]) if found else request(url, source_id, kind, options)
 
 
+def filled(session: Session, source_id: int) -> frozenset[str]:
+    """Return the objects that an open backfill of a source is to fill."""
+    found = rows(driver(session), _FILLED, {"source": source_id, "open": list(OPEN_STATES)})
+    return frozenset(row["object"] for row in found)
+
+
+_FILLED = """
+    SELECT jsonb_object_keys(options -> 'fields') AS object FROM run
+    WHERE source_id = %(source)s AND kind = 'backfill' AND state = ANY(%(open)s)
+"""
+
+
 def claim(url: str, run_id: int, owner: str, org_concurrency: int | None = None) -> Lease | None:
     """Take a run that is queued or waiting and due, or running on a lease that ran out; None if it is not free.
 

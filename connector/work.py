@@ -67,9 +67,7 @@ class Work:
         return cls(runtime, lease, source)
 
     def selection(self, sobject: SalesforceObject) -> Selection:
-        """Return the source's filter as it bears on an object; it chooses people, so others are read whole."""
-        if sobject.makes == "activities":
-            return Selection(None)
+        """Return the source's filter as it bears on an object."""
         with transaction(self.runtime.database_url) as database:
             return choosing.selection(database, self.source.key, sobject.name)
 
@@ -83,7 +81,7 @@ class Work:
         types = {path: column.type for path, column in columns.items()}
         now = self.client.observed.server_time
         overlap = timedelta(seconds=self.runtime.settings.poll_overlap)
-        admission = filters.admission(selection.tree, sobject.name, columns, now, selection.past(overlap))
+        admission = selection.admission(sobject.name, columns, now, overlap)
         with transaction(self.runtime.database_url) as database:
             drift = schemas.note(database, self.source, sobject, types, now)
             self._offer(database, sobject, drift)
@@ -107,10 +105,14 @@ class Work:
             self.remark(database, f"{sobject.name} has new fields ({named}): map those you want with `connector map`.")
 
     def _activity_plan(self, sobject: SalesforceObject) -> tuple[Plan, Drift]:
-        """Decide by the last describe, for fewer calls; sweeps and resyncs ask anew, and so does who met a change."""
+        """Decide by the last describe, for fewer calls; other runs than polls ask anew, and so does who met a change.
+
+        While a backfill reads the object whole, no poll has to.
+        """
         known = self.outset.schemas.get(sobject.name) if self.lease.kind == "poll" else None
         if known:
-            return transform.activity_plan(sobject, known.fields), Drift(frozenset(), known.reread)
+            reread = known.reread and sobject.name not in self.outset.filled
+            return transform.activity_plan(sobject, known.fields), Drift(frozenset(), reread)
         types = transform.field_types(self.client.describe(sobject.name))
         with transaction(self.runtime.database_url) as database:
             drift = schemas.note_fixed(database, self.source.key, sobject, types, self.client.observed.server_time)

@@ -14,6 +14,7 @@ from sqlmodel import SQLModel
 
 from connector import metrics
 from connector.cli.commands import app
+from connector.objects import OBJECTS, PEOPLE
 from connector.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -155,6 +156,15 @@ def test_every_table_is_on_the_plan_and_no_other() -> None:
     rows = re.findall(r"^\| (`[^|]+`) \|", sections(read("docs/architecture.md"), 2)["Tables"], flags=re.MULTILINE)
     documented = chain.from_iterable(re.findall(r"`(\w+)`", row) for row in rows)
     assert odd(documented, SQLModel.metadata.tables) == ""
+
+
+def test_the_fields_that_are_kept_of_each_object_are_documented() -> None:
+    rows = sections(read("docs/activities.md"), 2)["Fields that were hidden"].splitlines()
+    documented = [row for row in rows if row.startswith("|")][2:]
+    kept = [
+        f"| {name} | {', '.join(f'`{f}`' for f in one.kept)} |" for name, one in OBJECTS.items() if name not in PEOPLE
+    ]
+    assert odd(documented, kept) == ""
 
 
 def test_the_decisions_are_numbered_without_gaps() -> None:

@@ -87,21 +87,23 @@ def cancel(
 def backfill(
     name: SourceName,
     fields: Annotated[
-        str | None, typer.Option(help="Mapped fields to fill, as Lead.X,Contact.Y; all new ones otherwise.")
+        str | None, typer.Option(help="Fields to fill, as Lead.X,Opportunity.Y; all newly mapped ones otherwise.")
+    ] = None,
+    objects: Annotated[
+        str | None, typer.Option(help="Objects to fill with all their fields, as Opportunity,Account.")
     ] = None,
     estimate: Annotated[bool, typer.Option("--estimate", help="Only say what it would cost; writes nothing.")] = False,
     here: Here = False,
     json: Json = False,
 ) -> None:
-    """Fill mapped fields of records that are there already, while the source goes on being polled."""
+    """Fill fields of records that are there already, while the source goes on being polled."""
     runtime = Runtime()
     with transaction(runtime.database_url) as session:
         source = sources.find(session, name)
         states.check(source, "run")
-        wanted = backfilling.chosen(fields, source.mapping)
-        rate = queries.usual_rate(session, source.key)
+        wanted = backfilling.chosen(fields, source.mapping, objects)
     if estimate:
-        _show_estimate(runtime, source.key, wanted, rate, json=json)
+        _show_estimate(backfilling.estimate(runtime, source, wanted), json=json)
         return
     done, failure = run_sources(runtime, name, "backfill", here=here, options={"fields": wanted})
     _show_runs(done, json=json)
@@ -109,11 +111,7 @@ def backfill(
         raise failure
 
 
-def _show_estimate(
-    runtime: Runtime, source_id: int, wanted: backfilling.Fields, rate: float | None, *, json: bool
-) -> None:
-    client = sources.open_org(runtime, source_id)
-    found = backfilling.estimate(client, wanted, runtime.settings.bulk_threshold, rate)
+def _show_estimate(found: list[backfilling.Estimate], *, json: bool) -> None:
     if json:
         print_lines(found)
         return

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from cdp import queries
 from cdp.db import transaction
 from cdp.models import Source
-from connector import backfilling, choosing, lifecycle, reports, sources
+from connector import backfilling, choosing, lifecycle, reports
 from connector.dashboard.access import Here, InPath, Who
 from connector.dashboard.actions import ACTIONS, perform, possible
 from connector.dashboard.pages import go_to, is_part, render
@@ -103,11 +103,7 @@ def estimate(
 ) -> Response:
     """Say what a backfill of these fields would cost; asks the org to count."""
     chosen = backfilling.chosen(",".join(field or ()), source.mapping)
-    with transaction(runtime.database_url) as database:
-        rate = queries.usual_rate(database, source.key)
-    client = sources.open_org(runtime, source.key)
-    found = backfilling.estimate(client, chosen, runtime.settings.bulk_threshold, rate)
-    return render(request, "estimate.html", estimates=found)
+    return render(request, "estimate.html", estimates=backfilling.estimate(runtime, source, chosen))
 
 
 @router.get("/do/{action}")

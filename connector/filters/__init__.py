@@ -15,6 +15,7 @@ from connector.filters.tree import Node, dump, failing, fields_used, parse, read
 __all__ = [
     "EVERYTHING",
     "Admission",
+    "Columns",
     "Node",
     "Past",
     "admission",

@@ -63,7 +63,7 @@ def test_only_id_stamp_and_the_fields_are_read(acme: Site, command: Command) -> 
 def test_an_estimate_says_what_it_would_cost_and_writes_nothing(acme: Site, command: Command) -> None:
     command(acme, "map", "acme", "Lead.Tier__c", "tier")
     [found] = lines(command(acme, "backfill", "acme", "--estimate", "--json"))
-    assert (found["object"], found["fields"], found["rows"], found["api_calls"]) == ("Lead", ["Tier__c"], ROWS, 1)
+    assert (found["object"], found["fields"], found["rows"], found["api_calls"]) == ("Lead", ["Tier__c"], ROWS, 3)
     assert found["seconds"] >= 0
     assert tiers(acme) == [None]
     assert "api calls" in command(acme, "backfill", "acme", "--estimate").lower()
@@ -91,8 +91,12 @@ def test_a_full_sync_fills_a_new_field_too(acme: Site, command: Command) -> None
             "Lead.Tier__c",
             "Lead.Tier__c is not mapped: map it first, with `connector map NAME Lead.Tier__c PERSON_FIELD`.",
         ),
-        ("Leed.X", "Leed.X is not mapped: map it first, with `connector map NAME Leed.X PERSON_FIELD`."),
-        (" , ", "Name the fields to fill as Lead.X,Contact.Y."),
+        (
+            "Leed.X",
+            "Leed is not synced: Lead, Contact, Account, Campaign, CampaignMemberStatus, CampaignMember, "
+            "OpportunityStage, Opportunity, OpportunityContactRole, OpportunityHistory can be filled.",
+        ),
+        (" , ", "Name the fields to fill as Lead.X,Opportunity.Y, or whole objects with --objects."),
     ],
 )
 def test_fields_that_cannot_be_filled_are_named(acme: Site, command: Command, fields: str, sentence: str) -> None:
@@ -107,3 +111,29 @@ def test_a_filter_narrows_a_backfill(acme: Site, command: Command) -> None:
     assert acme.query("SELECT state, f_tier FROM record WHERE f_tier IS NOT NULL") == [
         {"state": "live", "f_tier": "gold"}
     ]
+
+
+@pytest.mark.parametrize(
+    ("tree", "rows", "calls"),
+    [
+        ({}, ROWS, 3),
+        ({"field": "Lead.LastName", "op": "in", "value": ["Lima 00001", "Lima 00002"]}, 2, 3),
+        ({"field": "object", "op": "equals", "value": "Contact"}, 0, 0),
+    ],
+)
+def test_an_estimate_is_what_it_then_takes(
+    acme: Site, command: Command, tree: dict[str, Any], rows: int, calls: int
+) -> None:
+    command(acme, "map", "acme", "Lead.Tier__c", "tier")
+    if tree:
+        command(acme, "filter", "set", "acme", file=json.dumps(tree))
+        acme.sync()
+    [found] = lines(command(acme, "backfill", "acme", "--fields", "Lead.Tier__c", "--estimate", "--json"))
+    run = fill(acme, command, "--fields", "Lead.Tier__c")
+    assert (found["rows"], found["api_calls"]) == (run["read"], run["api_calls"]) == (rows, calls)
+
+
+def test_a_whole_object_of_people_is_filled_with_all_its_mapped_fields(acme: Site, command: Command) -> None:
+    command(acme, "map", "acme", "Lead.Tier__c", "tier")
+    assert fill(acme, command, "--objects", "Lead")["written"] == ROWS
+    assert tiers(acme) == ["gold"]
