@@ -15,7 +15,7 @@ from cdp import clearing
 from cdp.db import transaction
 from cdp.models import Cursor, ReadWindow
 from cdp.records import Outcome
-from connector import deletions, filters, findings, schemas
+from connector import deletions, filters, findings, schemas, windows
 from connector.cursors import SYSTEM_STAMP, Pass, Window, next_window, only_pass, passes
 from connector.errors import (
     ConnectorError,
@@ -286,10 +286,9 @@ def _checkpoint(step: Step, part: Pass, page: Checkpoint | None) -> Checkpoint:
 
 def _close_window(database: Session, work: Work, cursor: Cursor, step: Step) -> None:
     window = step.window
-    closed = ReadWindow(
-        source_id=cursor.source_id, object=cursor.object, run_id=work.lease.run_id, lo=window.lo, hi=window.hi
-    )
-    database.add(closed)
+    run_id, sobject = work.lease.run_id, cursor.object
+    closed = ReadWindow(source_id=cursor.source_id, object=sobject, run_id=run_id, lo=window.lo, hi=window.hi)
+    windows.close(database, closed)
     if window.lo is None:
         schemas.note_read(database, cursor.source_id, step.plan)
     if not window.bounded:  # the first half of a split window is not all that this run has to read

@@ -205,6 +205,7 @@ _CLAIM = sql.SQL(
 def forget_old(url: str, keep: timedelta) -> int:
     """Forget runs that ended longer ago, but for the last KEPT_RUNS of each source and kind; returns how many.
 
+    Those that read an object from its beginning stay: when they began tells which filter its records came in under.
     A bounded number at a time: it is asked at every tick.
     """
     with transaction(url) as session:
@@ -217,6 +218,7 @@ _FORGET = """
         WHERE r.ended_at < now() - %(keep)s AND (
             SELECT count(*) FROM (SELECT FROM run AS later WHERE later.source_id = r.source_id AND later.kind = r.kind
                                   AND later.id > r.id LIMIT %(kept)s) AS newer) = %(kept)s
+          AND NOT EXISTS (SELECT FROM read_window AS w WHERE w.run_id = r.id AND w.lo IS NULL)
         ORDER BY r.id LIMIT %(limit)s)
 """
 

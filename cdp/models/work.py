@@ -119,10 +119,16 @@ class Cursor(SQLModel, table=True):
 
 
 class ReadWindow(SQLModel, table=True):
-    """A stretch of time `[lo, hi)` that has been read completely for one object of one source."""
+    """A stretch of time `[lo, hi)` that has been read completely for one object of one source.
+
+    `run_id` is the run that read it, or the first of those whose windows were joined.
+    """
 
     __tablename__ = "read_window"
-    __table_args__ = (Index(None, "source_id", "object", "hi"),)
+    __table_args__ = (
+        Index(None, "source_id", "object", "hi"),
+        Index("ix_read_window_whole", "run_id", postgresql_where=text("lo IS NULL")),
+    )
 
     id: int | None = Field(default=None, primary_key=True)
     source_id: int = Field(sa_column=source_key())

@@ -9,11 +9,12 @@ import pytest
 
 from cdp.db import driver, transaction
 from cdp.errors import LeaseLost
+from cdp.models import ReadWindow
 from cdp.records import Outcome
 from connector import lanes, runs
 from connector.runs import Lease
 from tests.feed import Cdp
-from tests.oracle import Record
+from tests.oracle import BEGINNING, Record
 
 
 def claimed(cdp: Cdp, run_id: int, owner: str = "me") -> Lease:
@@ -275,6 +276,19 @@ def test_old_runs_are_forgotten_but_for_the_last_of_each_kind(cdp: Cdp, monkeypa
     assert runs.forget_old(cdp.url, timedelta(days=3)) == 0
     assert runs.forget_old(cdp.url, timedelta(days=1)) == 2
     assert [row["id"] for row in cdp.query("SELECT id FROM run ORDER BY id")] == [*made[2:], alone, waiting]
+
+
+def test_the_run_that_read_everything_is_not_forgotten(cdp: Cdp, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "KEPT_RUNS", 0)
+    whole, later = (runs.request(cdp.url, 1, kind) for kind in ("poll", "sweep"))
+    for run_id in (whole, later):
+        claimed(cdp, run_id).finish("succeeded")
+    with cdp.session() as session:
+        for run_id, lo in ((whole, None), (later, BEGINNING)):
+            session.add(ReadWindow(source_id=1, object="Lead", run_id=run_id, lo=lo, hi=BEGINNING))
+    change(cdp, "UPDATE run SET ended_at = now() - interval '2 days'")
+    assert runs.forget_old(cdp.url, timedelta(days=1)) == 1
+    assert [row["id"] for row in cdp.query("SELECT id FROM run")] == [whole]
 
 
 def tallies(cdp: Cdp) -> tuple[dict[Any, Any], dict[Any, Any]]:
