@@ -1,8 +1,10 @@
 """Connecting an org, its pin, and the one renewal of its session that all workers share."""
 
 import json
+import multiprocessing
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -11,6 +13,8 @@ from cdp.models import Source
 from connector import sources
 from connector.auth import RefreshToken, parse_credentials, signin
 from connector.errors import BadInput, ConnectorError, NeedsAttention, Refused, Transient
+from connector.runtime import Runtime
+from connector.settings import Settings
 from tests.connector.conftest import Site, people_rows
 
 FLOWS = ("refresh_token", "client_credentials", "jwt", "password", "access_token")
@@ -160,7 +164,7 @@ def test_thirty_threads_with_a_dead_session_make_one_renewal_and_exhaust_no_pool
     clients = [site.client() for _ in range(30)]
     site.server.expire_sessions(site.orgs["acme"])
     before = site.asked(TOKEN)
-    together = threading.Barrier(30)
+    together = Barrier(30)
 
     def ask(number: int) -> int:
         together.wait()
@@ -169,6 +173,34 @@ def test_thirty_threads_with_a_dead_session_make_one_renewal_and_exhaust_no_pool
     with ThreadPoolExecutor(30) as pool:
         assert list(pool.map(ask, range(30))) == [0] * 30
     assert site.asked(TOKEN) == before + 1
+
+
+def _ask_together(settings: Settings, source_id: int, together: Barrier) -> int | str:
+    client = sources.open_org(Runtime(settings), source_id)
+    together.wait(60)  # every process has the session …
+    together.wait(60)  # … and now it is dead
+    try:
+        return client.count("Lead")
+    except ConnectorError as error:  # its message: an error with several arguments does not travel between processes
+        return str(error)
+
+
+def test_thirty_processes_with_a_dead_session_make_one_renewal(site: Site) -> None:
+    site.instance().settings.rotate_refresh_tokens = True
+    source_id = site.connect("acme", "refresh_token").key
+    before = site.asked(TOKEN)
+    # One process imports everything and is forked thirty times: forks of this one would copy the locks of its threads.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    with context.Manager() as manager, ProcessPoolExecutor(30, context) as pool:
+        together = manager.Barrier(31)
+        asked = [pool.submit(_ask_together, site.runtime.settings, source_id, together) for _ in range(30)]
+        together.wait(60)
+        site.server.expire_sessions(site.orgs["acme"])
+        together.wait(60)
+        assert [one.result() for one in asked] == [0] * 30
+    assert site.asked(TOKEN) == before + 1
+    assert site.sync()["state"] == "succeeded"
 
 
 def test_a_rotated_token_is_stored_before_the_new_session_is_used(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
