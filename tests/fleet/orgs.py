@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime
 
 from tests.faults.life import Life
-from tests.faults.scene import MINUTE
+from tests.faults.scene import HOUR, MINUTE
 from tests.fleet.acts import ask, ended, open_runs, read_anew, slow_pages, working
 from tests.fleet.crew import Crew, wait_until
 
@@ -17,15 +17,17 @@ TOKEN = r"00D\w{12,15}!|5Aep\w+"
 
 
 def bursts(crew: Crew, life: Life, *, long: bool) -> None:
-    """F12."""
+    """F12; an hour passes between edits, so that no overlap reads again what a poll lost."""
     crew.worker()
     crew.beat()
     kinds = ("server_unavailable", "unknown_exception", "unable_to_lock_row", "reset", "cut", "query_timeout")
     for number, kind in enumerate(kinds):
-        crew.scene.fault(kind, "/data/", times=None, probability=0.15, seed=life.random.randrange(1000), after=number)
-    for _ in range(10 if long else 4):
-        life.go_on(20, 1)
-        time.sleep(2)
+        crew.scene.fault(kind, "/data/", times=None, probability=0.06, seed=life.random.randrange(1000), after=number)
+    with slow_pages(crew, size=5, seconds=0.05):
+        for _ in range(10 if long else 5):
+            life.go_on(30, 1)
+            crew.scene.later(HOUR)
+            time.sleep(3)
     crew.scene.server.faults.clear()
 
 

@@ -8,7 +8,17 @@ from psycopg import sql
 
 from connector import tasks
 from tests.faults.life import Life
-from tests.fleet.acts import ask, ended, open_runs, read_anew, slow_pages, working
+from tests.fleet.acts import (
+    ask,
+    ended,
+    merging,
+    open_runs,
+    read_anew,
+    slow_merges,
+    slow_pages,
+    unread,
+    working,
+)
 from tests.fleet.crew import Crew, wait_until
 from tests.fleet.process import POINTS
 
@@ -159,14 +169,15 @@ def _due(crew: Crew, minutes: int = 0) -> None:
 
 
 def broken_database(crew: Crew, life: Life, *, long: bool) -> None:
-    """F7."""
+    """F7: each time in the middle of storing a page."""
     crew.worker()
     crew.beat()
+    wait_until(lambda: ended(crew), "the first poll ended")
     for number in range(6 if long else 2):
-        read_anew(crew)
-        with slow_pages(crew):
-            working(crew)
-            life.go_on(10, 1)
+        unread(crew, life)
+        with slow_pages(crew), slow_merges(crew):
+            working(crew, read=life.random.choice((0, 10)))
+            wait_until(lambda: merging(crew), "a page is being stored")
             if number % 2:
                 crew.kill_postgres()
             else:
@@ -190,15 +201,17 @@ def crowded(crew: Crew, life: Life, *, long: bool) -> None:
 
 
 def failing_merge(crew: Crew, life: Life, *, long: bool) -> None:
-    """F9: the merge runs into a statement timeout, and into a full disk."""
+    """F9: the merge runs into a statement timeout, and into a full disk, when some pages are stored."""
     crew.worker()
     crew.beat()
+    wait_until(lambda: ended(crew), "the first poll ended")
     for _ in range(3 if long else 1):
         for code in ("query_canceled", "disk_full"):
-            read_anew(crew)
-            crew.order(sql.SQL(_FULL).format(code=sql.Literal(code)))
-            life.go_on(20, 1)
-            time.sleep(3)
+            unread(crew, life)
+            with slow_pages(crew):
+                working(crew)
+                crew.order(sql.SQL(_FULL).format(code=sql.Literal(code)))
+                time.sleep(3)
             crew.order(sql.SQL("DROP TRIGGER full_disk ON record"))
 
 

@@ -10,18 +10,19 @@ from datetime import timedelta
 from typing import Any
 
 from cdp import db, ingest
-from connector import budget, polling, runs, sources, sync, tasks, work
+from connector import budget, client, polling, runs, sources, sync, tasks, work
 from connector.__main__ import main
 from connector.runs import Lease
 
-LEASE, HEARTBEAT, IDLE, TICK, PAUSE = 4, 1, 3, 1, 10
+LEASE, HEARTBEAT, IDLE, TICK, PAUSE, TRIES = 4, 1, 3, 1, 10, 3
 
 
 def shorten() -> None:
-    """A lease of 4 s, 3 s of idling in a transaction, a tick each second, a wait for quota of 10 s."""
+    """A lease of 4 s, 3 s of idling in a transaction, a tick each second, 10 s of waiting for quota, 3 tries a call."""
     runs.LEASE_SECONDS, runs.HEARTBEAT_SECONDS = LEASE, HEARTBEAT
     db.IDLE_LIMIT_SECONDS = IDLE
     sync.RETRY_AFTER = 1
+    client.ATTEMPTS = TRIES
     budget.PAUSE = budget.LONGEST = timedelta(seconds=PAUSE)
     tick = tasks.app.conf.beat_schedule["tick"]
     tick["schedule"], tick["options"]["expires"] = TICK, 2 * TICK

@@ -64,8 +64,8 @@ FAULTS = (
     ),
     Fault(
         "F7",
-        "PostgreSQL killed, and connections cut, in the middle of pages.",
-        "–",
+        "PostgreSQL killed, and connections cut, in the middle of storing pages.",
+        "a page's checkpoint is committed before its rows",
         plays.broken_database,
     ),
     Fault(
@@ -78,13 +78,13 @@ FAULTS = (
     Fault(
         "F9",
         "Statement timeout and full disk in the merge.",
-        "–",
+        "a page's checkpoint is committed before its rows",
         plays.failing_merge,
     ),
     Fault(
         "F12",
-        "Bursts of 503, 500, row locks, timeouts, cut and reset connections under two workers.",
-        "–",
+        "Bursts of 503, 500, row locks, timeouts, cut and reset connections under a worker.",
+        "a window whose reading failed is closed all the same",
         orgs.bursts,
     ),
     Fault(
