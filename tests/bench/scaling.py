@@ -18,6 +18,7 @@ from statistics import median
 from typing import Any
 
 import psutil
+import redis
 from rich.console import Console
 
 from cdp.db import driver, rows, transaction
@@ -40,6 +41,8 @@ NOTES = (
     f"Every answer of the two largest orgs comes {LATENCY * 1000:.0f} ms late.",
     "Freshness: seconds from the moment an org is due until its poll has ended, people included.",
     "Database time: what PostgreSQL says it spent on statements, for each row read.",
+    "A quiet poll: of a small org that has not changed, while all orgs are due at once. "
+    "Its database time and Redis commands are a part of those of the whole fleet meanwhile, ticks included.",
     "Memory: the peak of one process of a worker, in resident memory of its own.",
 )
 console = Console(highlight=False)
@@ -47,7 +50,7 @@ console = Console(highlight=False)
 
 @dataclass(frozen=True)
 class Measured:
-    """One size of the fleet: rows a second, seconds until orgs were fresh, database time a row, peak memory."""
+    """One size of the fleet: rows a second, seconds until orgs were fresh, database time a row, memory, quiet polls."""
 
     workers: int
     rows: int
@@ -56,6 +59,21 @@ class Measured:
     small: Sequence[float]
     database: float
     peak: int
+    quiet: "Quiet"
+
+
+@dataclass(frozen=True)
+class Quiet:
+    """A poll that finds nothing, on average: API calls, seconds of a child, seconds of the database, Redis commands.
+
+    `connections` is the most that the database has had at once, of all processes.
+    """
+
+    calls: float
+    seconds: float
+    database: float
+    commands: float
+    connections: int
 
 
 def main() -> int:
@@ -88,6 +106,11 @@ def _figures(one: Measured) -> list[Figure]:
         Figure(f"{name}: of the small ones, median and worst", report.seconds([median(one.small), max(one.small)])),
         Figure(f"{name}: database time a row", f"{one.database / one.rows * 1e6:,.0f} µs"),
         report.memory(f"{name}: peak memory of a process", one.peak, MOST_MEMORY),
+        Figure(f"{name}: quiet poll, API calls", f"{one.quiet.calls:.1f}"),
+        Figure(f"{name}: quiet poll, time of a child", f"{one.quiet.seconds * 1000:,.0f} ms"),
+        Figure(f"{name}: quiet poll, database time", f"{one.quiet.database * 1000:,.0f} ms"),
+        Figure(f"{name}: quiet poll, Redis commands", f"{one.quiet.commands:,.0f}"),
+        Figure(f"{name}: most connections at once", f"{one.quiet.connections:,}"),
     ]
 
 
@@ -128,6 +151,8 @@ def _measure(home: Path, orgs: dict[str, dict[str, Any]], workers: int) -> Measu
     fleet = [subprocess.Popen([sys.executable, "-m", "connector", *one], env=environment) for one in commands]
     try:
         peak = _until_read(url, fleet, len(orgs))
+        spent = _database_time(url) - before
+        quiet = _quiet(runtime, len(orgs))
     finally:
         for process in fleet:
             process.terminate()
@@ -144,7 +169,40 @@ def _measure(home: Path, orgs: dict[str, dict[str, Any]], workers: int) -> Measu
     small = [first[name]["seconds"] for name in sorted(first)[:-2]]
     whole = max(row["seconds"] for row in first.values())
     read = sum(row["read"] for row in first.values())
-    return Measured(workers, read, whole, first[min(first)]["seconds"], small, _database_time(url) - before, peak)
+    return Measured(workers, read, whole, first[min(first)]["seconds"], small, spent, peak, quiet)
+
+
+def _quiet(runtime: Runtime, orgs: int) -> Quiet:
+    """Let every org be due again, now that nothing has changed, and measure these polls."""
+    url, broker = runtime.database_url, embedded.services(runtime.settings.home).redis_client_url
+    last = _query(url, "UPDATE source SET next_poll_at = now() RETURNING (SELECT max(id) AS id FROM run)")[0]["id"]
+    before, said = _database_time(url), _commands(broker)
+    until, connections, polls = time.monotonic() + LIMIT, 0, []
+    while len(polls) < orgs:
+        assert time.monotonic() < until, "the orgs were not read again in time"
+        time.sleep(0.1)
+        polls = [one for one in _query(url, _POLLS) if one["id"] > last]
+        connections = max(connections, _query(url, _CONNECTIONS)[0]["open"])
+    small = sorted(polls, key=lambda poll: poll["name"])[:-2] or polls
+    return Quiet(
+        calls=sum(poll["api_calls"] for poll in small) / len(small),
+        seconds=median(poll["seconds"] for poll in small),
+        database=(_database_time(url) - before) / len(polls),
+        commands=(_commands(broker) - said) / len(polls),
+        connections=connections,
+    )
+
+
+_POLLS = """
+    SELECT r.id, s.name, r.api_calls, extract(epoch FROM r.ended_at - r.started_at)::float AS seconds
+    FROM run AS r JOIN source AS s ON s.id = r.source_id WHERE r.kind = 'poll' AND r.state = 'succeeded'
+"""
+_CONNECTIONS = "SELECT count(*) AS open FROM pg_stat_activity WHERE backend_type = 'client backend'"
+
+
+def _commands(broker: str) -> int:
+    with redis.Redis.from_url(broker) as client:
+        return int(client.info("stats")["total_commands_processed"])
 
 
 def _connected(home: Path, orgs: dict[str, dict[str, Any]]) -> Runtime:
