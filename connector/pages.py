@@ -132,21 +132,35 @@ def _ahead(items: Iterator[Page]) -> Iterator[Page]:
 
 def _rest(reading: Reading, after: tuple[datetime, str] | None) -> Iterator[Page]:
     """Read by REST in keyset order; switch to Bulk when the first answer shows that the window is large."""
+    asked_at = reading.client.observed.server_time
     answer = _ask(reading, after)
     began = reading.client.observed.server_time
     if after is None and answer.total > reading.bulk_threshold and (job_id := _create_job(reading)):
         yield from _new_job(reading, _job_start(job_id, began))
         return
     expected = answer.total
+    place: Checkpoint = {"stamp": after[0].isoformat() if after else None, "id": after[1] if after else None}
     while True:
-        page = _rest_page(reading, answer, expected)
+        place = _kept_place(reading.part.field, answer, asked_at) or place
+        page = _rest_page(reading, answer, expected, place)
         yield page
         if answer.next_url is None:
             return
         try:
             answer = reading.client.more(answer.next_url)
         except LocatorGone:
+            asked_at = reading.client.observed.server_time
             answer = _ask(reading, _after(page.checkpoint))
+
+
+def _kept_place(field: str, answer: Answer, asked_at: datetime) -> Checkpoint | None:
+    """The last row that still stands where the query found it: one changed since comes there with its new stamp.
+
+    To go on behind that stamp would pass over all rows in between.
+    """
+    standing = (row for row in reversed(answer.records) if datetime.fromisoformat(row[field]) <= asked_at)
+    last = next(standing, None)
+    return {"stamp": last[field], "id": last["Id"]} if last else None
 
 
 def _ask(reading: Reading, after: tuple[datetime, str] | None) -> Answer:
@@ -156,13 +170,12 @@ def _ask(reading: Reading, after: tuple[datetime, str] | None) -> Answer:
     return reading.client.query(soql.select(reading.sobject, reading.fields, condition, order))
 
 
-def _rest_page(reading: Reading, answer: Answer, expected: int) -> Page:
+def _rest_page(reading: Reading, answer: Answer, expected: int, place: Checkpoint) -> Page:
     rows = transform.csv_rows(reading.fields, answer.records)
-    last = answer.records[-1] if answer.records else {}
     return Page(
         chunks=lambda: (rows,),
         read_at=reading.client.observed.server_time,
-        checkpoint={"stamp": last.get(reading.part.field), "id": last.get("Id")},
+        checkpoint=place,
         last=answer.next_url is None,
         announced=len(answer.records),
         expected=expected,

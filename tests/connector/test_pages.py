@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from io import BytesIO
 from typing import Any
@@ -127,6 +128,25 @@ def test_reading_goes_on_after_the_checkpoint_of_any_page(org_of: Site, transpor
         assert again[-1].last
     jobs = [entry for entry in org_of.server.requests.of("acme", "/jobs/query") if entry.method == "POST"]
     assert len(jobs) == (transport == "bulk")
+
+
+def test_no_checkpoint_is_made_of_a_row_that_was_changed_while_pages_were_read(org_of: Site) -> None:
+    """Such a row comes where it stood, with its new stamp: behind that, all rows in between would be passed over."""
+    org = org_of.orgs["acme"]
+    made = []
+    for row in people_rows(9):
+        made.append(org.insert("Lead", row))
+        org.clock.advance(60)
+    small_pages(org_of, 3)
+    work = replace(reading(org_of), ahead=False)
+    found = pages(work, None)
+    first = next(found)
+    org.clock.advance(1)
+    org.update("Lead", made[5], {"LastName": "Edited"})
+    second = next(found)
+    assert ids(work, [first, second]) == made[:6]
+    assert second.checkpoint["id"] == made[4]
+    assert ids(work, pages(work, second.checkpoint)) == [*made[6:], made[5]]
 
 
 @pytest.mark.parametrize("size", [7, 100, 50_000])
