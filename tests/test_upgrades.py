@@ -1,5 +1,6 @@
 """A migration only adds, so that workers of the version before go on beside it: the catalogue before and after each."""
 
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -12,8 +13,10 @@ from cdp import db
 from connector import schema
 from tests.conftest import database_from
 
-AGREED: dict[tuple[str, str], str] = {}
-"""(revision, what it breaks) → why workers of the version before survive it all the same."""
+AGREED = {
+    ("0017", "asks of .*: trigger CREATE TRIGGER count_"): "they count what any version writes, and refuse nothing",
+}
+"""(revision, pattern of what is found) → why workers of the version before survive it all the same."""
 
 
 class Fact(NamedTuple):
@@ -77,14 +80,14 @@ def test_no_migration_breaks_what_workers_of_the_version_before_use(empty: Conne
     config = schema._config()
     config.attributes["connection"] = empty
     revisions = [one.revision for one in ScriptDirectory.from_config(config).walk_revisions()][::-1]
-    found = set()
+    assert {revision for revision, _ in AGREED} < set(revisions)
     for revision in revisions:
         before = facts(empty)
         command.upgrade(config, revision)
         empty.commit()
-        found |= {(revision, what) for what in breaks(before, facts(empty))}
-    assert len(revisions) > 1
-    assert found == AGREED.keys()
+        agreed = [pattern for migration, pattern in AGREED if migration == revision]
+        found = {what for what in breaks(before, facts(empty)) if not any(re.match(one, what) for one in agreed)}
+        assert found == set(), revision
 
 
 @pytest.mark.parametrize(
