@@ -7,7 +7,7 @@ from cdp.db import transaction
 from cdp.models import Source
 from connector import backfilling, lifecycle, runs, sources, states
 from connector.audit import Actor, noted
-from connector.errors import BadInput
+from connector.errors import BadInput, Refused
 from connector.runtime import Runtime
 
 Chosen = Mapping[str, str]
@@ -143,6 +143,15 @@ ACTIONS: Mapping[str, Action] = {
 def possible(source: Source) -> dict[str, Action]:
     """Return the actions that the source's state allows."""
     return {name: action for name, action in ACTIONS.items() if source.state in states.STEPS[action.step].starts}
+
+
+def refusal(source: Source, name: str) -> str:
+    """Return why an action is not possible in the source's state and what to do, or nothing."""
+    try:
+        states.check(source, ACTIONS[name].step)
+    except Refused as error:
+        return str(error)
+    return ""
 
 
 def perform(runtime: Runtime, actor: Actor, source: Source, name: str, chosen: Chosen) -> None:

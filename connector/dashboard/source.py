@@ -10,7 +10,7 @@ from cdp.db import transaction
 from cdp.models import Source
 from connector import backfilling, choosing, lifecycle, reports
 from connector.dashboard.access import Here, InPath, Who
-from connector.dashboard.actions import ACTIONS, perform, possible
+from connector.dashboard.actions import ACTIONS, perform, possible, refusal
 from connector.dashboard.pages import go_to, is_part, render
 from connector.errors import Refused
 from connector.health import health
@@ -112,7 +112,7 @@ def confirm(request: Request, runtime: Here, source: Wanted, action: str) -> Res
     if action not in ACTIONS:
         raise HTTPException(404, "There is no such action.")
     lost = lifecycle.consequences(runtime, str(source.key))[1] if action == "delete" else None
-    facts = {"action": ACTIONS[action], "is_possible": action in possible(source), "lost": lost}
+    facts = {"action": ACTIONS[action], "refused": refusal(source, action), "lost": lost}
     return render(request, "confirm.html", source=source, name=action, **facts)
 
 

@@ -68,7 +68,7 @@ def test_work_is_asked_for(peopled: Site, visit: Open, action: str, kind: str) -
 def test_a_backfill_is_estimated_and_asked_for(peopled: Site, visit: Open) -> None:
     browser = visit("admin")
     seen = text(browser.get("/sources/1/backfill/estimate?field=Lead.Company").text)
-    assert "Lead Company 30 1" in seen
+    assert "Lead Company 30 3" in seen
     act(browser, "backfill", field=["Lead.Company", "Lead.Title"])
     [run] = peopled.query("SELECT options FROM run WHERE kind = 'backfill'")
     assert run["options"] == {"fields": {"Lead": ["Company", "Title"]}}
@@ -76,6 +76,7 @@ def test_a_backfill_is_estimated_and_asked_for(peopled: Site, visit: Open) -> No
 
 def test_the_life_of_a_source_to_its_end(peopled: Site, visit: Open) -> None:
     browser = visit("admin")
+    assert "is connected: disconnect and archive it first" in text(browser.get("/sources/1/do/delete").text)
     act(browser, "pause")
     assert "paused" in text(browser.get("/sources/1").text)
     assert "resume it first" in text(browser.post("/sources/1/do/sync").text)
