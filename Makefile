@@ -50,7 +50,7 @@ browser: $(STAMP) ## drive the dashboard with Debian's Chromium, and take the pi
 bench: $(STAMP) ## measure against raw COPY and a plain script
 	@$(BIN)/python -m tests.bench
 
-bench-activities: $(STAMP) ## measure storing 500,000 members and 50,000 deals
+bench-activities: $(STAMP) ## read and poll an org of 500,000 members and 50,000 deals
 	@$(BIN)/python -m tests.bench.activities
 
 bench-people: $(STAMP) ## verify the people of a million records, and change some of them

@@ -10,6 +10,7 @@ from typing import Any
 import requests
 
 TIMEOUT = 60.0
+POPULATE_TIMEOUT = 3600.0
 
 
 class ControlClient:
@@ -52,7 +53,8 @@ class ControlClient:
 
     def populate(self, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401
         """Add a population: `leads`, `contacts`, `seed` and what else `populate` takes."""
-        return self._call("POST", "populate", arguments)
+        made: dict[str, Any] = self._send("POST", "populate", arguments, timeout=POPULATE_TIMEOUT).json()
+        return made
 
     def advance(self, seconds: float) -> None:
         """Move the org's clock forward."""
@@ -110,8 +112,13 @@ class ControlClient:
         return (json.loads(line) for line in self._send("GET", path, query=query).content.splitlines())
 
     def _send(
-        self, method: str, path: str, body: dict[str, Any] | None = None, query: dict[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        query: dict[str, str] | None = None,
+        timeout: float = TIMEOUT,
     ) -> requests.Response:
-        response = self._session.request(method, self._base + path, json=body, params=query, timeout=TIMEOUT)
+        response = self._session.request(method, self._base + path, json=body, params=query, timeout=timeout)
         response.raise_for_status()
         return response

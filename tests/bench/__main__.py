@@ -41,7 +41,7 @@ def main() -> int:
             console.print(f"[dim]{what}[/dim]")
 
         step(f"fill an org with {options.leads:,} Leads and {options.contacts:,} Contacts")
-        with stage(Path(folder), options.leads, options.contacts) as on:
+        with stage(Path(folder), leads=options.leads, contacts=options.contacts) as on:
             Bench(on, measured, step).run(options.rounds, options.polls, options.changed)
     figures = _figures(measured, options.changed)
     title = f"Benchmark: {measured.rows:,} rows, {COLUMNS} columns each, {measured.size / 1e6:.0f} MB of CSV"

@@ -44,9 +44,7 @@ MAPPINGS: Mapping[str, Mapping[str, str]] = MappingProxyType(
 
 def plan(org: Org, sobject: str) -> Plan:
     """Return how our connector reads an object with MAPPINGS."""
-    made = transform.plan(PEOPLE[sobject], field_types(org.describe(sobject)), _targets(sobject), PERMISSIONS)
-    assert len(made.fields) == COLUMNS, f"{sobject} has {len(made.fields)} columns"
-    return made
+    return transform.plan(PEOPLE[sobject], field_types(org.describe(sobject)), _targets(sobject), PERMISSIONS)
 
 
 def connect(stage: Stage, database_url: str) -> None:

@@ -1,12 +1,12 @@
 """The order of a benchmark: floor, ours, floor, theirs, several rounds, so that a noisy machine is noisy for all."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from tests.bench import commands, edits, values
 from tests.bench.commands import Took
-from tests.bench.mapping import MAPPINGS, connect
+from tests.bench.mapping import MAPPINGS, connect, plan
 from tests.bench.raw import Floor, floor
 from tests.bench.stage import Stage
 
@@ -45,9 +45,8 @@ class Bench:
         """Measure everything."""
         self.step("prepare the floor")
         edits.insert_awkward(self.stage.org)
-        base = floor(self.stage)
-        counts = self.stage.org.control.org()["counts"]
-        self.measured.rows = sum(counts[sobject] for sobject in MAPPINGS)
+        base = floor(self.stage, {sobject: plan(self.stage.org, sobject).fields for sobject in MAPPINGS})
+        self.measured.rows = sum(counted(self.stage, MAPPINGS).values())
         self.measured.size = base.size
         with ExitStack() as stack:
             ours = plain = ""
@@ -92,3 +91,9 @@ class Bench:
                     self.measured.plain_poll.append(commands.plain(self.stage, plain, since))
                 edits.change(self.stage.org, ids, 2 * number + 1)
                 self.measured.warm_poll.append(warm())
+
+
+def counted(stage: Stage, sobjects: Iterable[str]) -> dict[str, int]:
+    """Return how many rows of each object the org holds."""
+    counts = stage.org.control.org()["counts"]
+    return {sobject: counts[sobject] for sobject in sobjects}

@@ -1,7 +1,7 @@
 """The floor: reading the CSV of Bulk 2.0 jobs to nowhere, and COPY of the same CSV into unlogged tables of text."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,12 +9,13 @@ import psycopg
 from psycopg import sql
 
 from connector import soql
-from tests.bench.mapping import MAPPINGS, plan
 from tests.bench.stage import Org, Stage
 
 PAGE = 50_000
 CHUNK = 1 << 18
 LOOK_EVERY = 0.02
+Columns = Mapping[str, Sequence[str]]
+"""The fields to read of each object."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Floor:
     """What the floor is measured with: the columns of each object and the CSV of its job."""
 
     org: Org
+    wanted: Columns
     jobs: Sequence[Job]
 
     @property
@@ -41,7 +43,7 @@ class Floor:
     def read(self) -> float:
         """Have a Bulk 2.0 job of each object done and download its result to nowhere; return the seconds."""
         started = time.perf_counter()
-        for url in _finished_jobs(self.org).values():
+        for url in _finished_jobs(self.org, self.wanted).values():
             for _ in _chunks(self.org, url):
                 pass
         return time.perf_counter() - started
@@ -59,27 +61,27 @@ class Floor:
             return time.perf_counter() - started
 
 
-def floor(stage: Stage) -> Floor:
+def floor(stage: Stage, wanted: Columns) -> Floor:
     """Have bulk jobs of all objects done, and keep their results."""
     jobs = []
-    for sobject, url in _finished_jobs(stage.org).items():
+    for sobject, url in _finished_jobs(stage.org, wanted).items():
         file = stage.folder / f"{sobject}.csv"
         with file.open("wb") as out:
             out.writelines(_chunks(stage.org, url, page=10**6))
-        jobs.append(Job(sobject, plan(stage.org, sobject).fields, file))
-    return Floor(stage.org, jobs)
+        jobs.append(Job(sobject, wanted[sobject], file))
+    return Floor(stage.org, wanted, jobs)
 
 
-def _finished_jobs(org: Org) -> dict[str, str]:
+def _finished_jobs(org: Org, wanted: Columns) -> dict[str, str]:
     """Create all jobs at once, as the fastest reader would, and return object → URL when they are done."""
-    urls = {sobject: _create_job(org, sobject) for sobject in MAPPINGS}
+    urls = {sobject: _create_job(org, sobject, columns) for sobject, columns in wanted.items()}
     for url in urls.values():
         _await_job(org, url)
     return urls
 
 
-def _create_job(org: Org, sobject: str) -> str:
-    query = soql.select(sobject, plan(org, sobject).fields)
+def _create_job(org: Org, sobject: str, columns: Sequence[str]) -> str:
+    query = soql.select(sobject, columns)
     made = org.http.post(f"{org.data_url}jobs/query", json={"operation": "queryAll", "query": query}).json()
     return f"{org.data_url}jobs/query/{made['id']}"
 

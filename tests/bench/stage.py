@@ -94,18 +94,21 @@ class Stage:
 
 
 @contextmanager
-def stage(folder: Path, leads: int, contacts: int) -> Iterator[Stage]:
-    """Start the simulator and PostgreSQL, and stop the simulator at the end; PostgreSQL goes with this process."""
+def stage(folder: Path, **rows: int) -> Iterator[Stage]:
+    """Start the simulator and PostgreSQL, and stop the simulator at the end; PostgreSQL goes with this process.
+
+    `rows` are the numbers of `leads`, `contacts`, `campaigns` of a hundred members each, and `opportunities`.
+    """
     with ExitStack() as stack:
-        org = stack.enter_context(_served(folder / "simulator", leads, contacts))
+        org = stack.enter_context(_served(folder / "simulator"))
+        org.control.populate(**{"campaigns": 0, "opportunities": 0} | rows, seed=1, shared_people=1)
         server_url = embedded.services(folder / "home", redis=False).database_url
         yield Stage(folder, org, server_url)
 
 
 @contextmanager
-def _served(folder: Path, leads: int, contacts: int) -> Iterator[Org]:
-    rows = ["--leads", str(leads), "--contacts", str(contacts)]
-    command = [sys.executable, "-m", "connector.simulator", "--orgs", "bench", *rows, "--dir", str(folder)]
+def _served(folder: Path) -> Iterator[Org]:
+    command = [sys.executable, "-m", "connector.simulator", "--orgs", "bench", "--dir", str(folder)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
     try:
         assert process.stdout is not None
