@@ -93,11 +93,11 @@ def choose_cursor(runtime: Runtime, name: str, field: str) -> Source:
     return source
 
 
-# A run between two of its slices is at work as well, for as long as a dead worker's lease would be.
+# A run between two of its slices, which has an owner, is at work as well for as long as a dead worker's lease would be.
 _AT_WORK = """
     SELECT id, kind FROM run
     WHERE source_id = %(source)s AND (state = 'running' AND lease_until > now() OR state = 'queued'
-          AND started_at IS NOT NULL AND queued_at > now() - make_interval(secs => %(between)s))
+          AND owner IS NOT NULL AND queued_at > now() - make_interval(secs => %(between)s))
     ORDER BY id
 """
 

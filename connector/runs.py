@@ -69,7 +69,10 @@ class Lease:
             _end(driver(session), _FINISH, ending | {"run": self.run_id, "epoch": self.epoch})
 
     def hand_back(self, pause: float = 0.0) -> None:
-        """Give the run back unfinished: it goes on at its checkpoint, but not before `pause` seconds from now."""
+        """Give the run back unfinished: it goes on at its checkpoint, but not before `pause` seconds from now.
+
+        It keeps its owner's name meanwhile, since somebody is still at it; see `let_go`.
+        """
         with transaction(self.url) as session:
             self.hand_back_in(session, pause)
 
@@ -113,7 +116,7 @@ _FINISH = """
     RETURNING id
 """
 _HAND_BACK = """
-    UPDATE run SET state = 'queued', queued_at = now(), owner = NULL, lease_until = NULL,
+    UPDATE run SET state = 'queued', queued_at = now(), lease_until = NULL,
            resume_at = CASE WHEN %(pause)s > 0 THEN now() + make_interval(secs => %(pause)s) END
     WHERE id = %(run)s AND epoch = %(epoch)s AND state = 'running'
 """
@@ -200,6 +203,12 @@ _CLAIM = sql.SQL(
     RETURNING source_id, kind, epoch, coalesce(options, '{{}}') AS options
     """
 ).format(free=FREE)
+
+
+def let_go(url: str, run_id: int) -> None:
+    """Note that nobody is at work on a run that was handed back: whoever was, has been interrupted for good."""
+    with transaction(url) as session:
+        driver(session).execute("UPDATE run SET owner = NULL WHERE id = %s AND state = 'queued'", (run_id,))
 
 
 def forget_old(url: str, keep: timedelta) -> int:

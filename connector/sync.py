@@ -1,7 +1,8 @@
 """Carrying out a run: claim, read, bring people up to date, and note how it ended."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 
@@ -50,11 +51,17 @@ class Turn(Enum):
 def execute(runtime: Runtime, run_id: int) -> bool:
     """Carry out a run to its end, slice after slice; returns False when it is not free, or was taken over.
 
+    An interrupted one is free at once for whoever goes on with it, and locks nothing until then.
+
     Raises:
         ConnectorError: the run failed, waits, or needs attention; the run and its source say so already.
     """
-    while (turn := work_on(runtime, run_id)) is Turn.GOES_ON and not slices.stopping():
-        _await_pause(runtime, run_id)
+    try:
+        while (turn := work_on(runtime, run_id)) is Turn.GOES_ON and not slices.stopping():
+            _await_pause(runtime, run_id)
+    except KeyboardInterrupt:
+        runs.let_go(runtime.database_url, run_id)
+        raise
     return turn is Turn.OVER
 
 
@@ -66,7 +73,7 @@ def work_on(runtime: Runtime, run_id: int) -> Turn:
     with structlog.contextvars.bound_contextvars(run=run_id, source=lease.source_id, kind=lease.kind):
         log.info("slice_started" if lease.epoch > 1 else "run_started", epoch=lease.epoch)
         try:
-            with lease.kept_alive():
+            with _interrupted_as_such(), lease.kept_alive():
                 _read(Work.begin(runtime, lease))
                 people.resolve(runtime.database_url, runtime.identity)
         except SliceOver:
@@ -97,6 +104,20 @@ def work_on(runtime: Runtime, run_id: int) -> Turn:
             raise
         _note_success(runtime, lease)
     return Turn.OVER
+
+
+@contextmanager
+def _interrupted_as_such() -> Iterator[None]:
+    """Raise KeyboardInterrupt again where an interruption broke something on its way out, such as a connection."""
+    try:
+        yield
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause:
+            if isinstance(cause, KeyboardInterrupt):
+                raise KeyboardInterrupt from error
+            cause = cause.__cause__ or cause.__context__
+        raise
 
 
 def cancel(runtime: Runtime, run_id: int) -> None:

@@ -1,5 +1,6 @@
 """Commands that move data, through the fleet with live progress or in this process."""
 
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -186,12 +187,23 @@ def carry_out(runtime: Runtime, run_ids: list[int], *, here: bool) -> ConnectorE
 
 def _do(runtime: Runtime, run_id: int) -> None:
     """Carry out a run here, as soon as nobody else is at work on it or on what must come before it."""
-    while not sync.execute(runtime, run_id):
-        row = _find_run(runtime, run_id)
-        if row is None or row["state"] not in ("queued", "running"):
-            _raise_for(row)
-            return
-        time.sleep(LOOK_EVERY)
+    with _interrupted_by(signal.SIGTERM):
+        while not sync.execute(runtime, run_id):
+            row = _find_run(runtime, run_id)
+            if row is None or row["state"] not in ("queued", "running"):
+                _raise_for(row)
+                return
+            time.sleep(LOOK_EVERY)
+
+
+@contextmanager
+def _interrupted_by(number: signal.Signals) -> Iterator[None]:
+    """Take a signal for Ctrl-C while the block works, so that the run is handed back."""
+    before = signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
 
 
 def _send(runtime: Runtime, run_ids: list[int]) -> None:
