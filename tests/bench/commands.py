@@ -70,6 +70,12 @@ def plain(stage: Stage, database_url: str, since: str | None = None) -> Took:
     return _run([sys.executable, "-m", "tests.bench.plain"], environment, stage.folder / "plain.out")
 
 
+def imports() -> Took:
+    """Start Python, import the packages that a command of ours cannot do without, and end."""
+    needed = "psycopg, pydantic_settings, simple_salesforce, sqlmodel, structlog, typer"
+    return _run([sys.executable, "-c", f"import gc; gc.disable(); import {needed}"], dict(os.environ), Path(os.devnull))
+
+
 def _run(command: list[str], environment: dict[str, str], output: Path) -> Took:
     with output.open("w") as out:
         started = time.perf_counter()

@@ -24,6 +24,7 @@ class Measured:
     our_poll: list[Took] = field(default_factory=list)
     plain_poll: list[Took] = field(default_factory=list)
     warm_poll: list[float] = field(default_factory=list)
+    imports: list[Took] = field(default_factory=list)
     compared: int = 0
     wrong: list[str] = field(default_factory=list)
 
@@ -91,6 +92,7 @@ class Bench:
                     self.measured.plain_poll.append(commands.plain(self.stage, plain, since))
                 edits.change(self.stage.org, ids, 2 * number + 1)
                 self.measured.warm_poll.append(warm())
+                self.measured.imports.append(commands.imports())
 
 
 def counted(stage: Stage, sobjects: Iterable[str]) -> dict[str, int]:
