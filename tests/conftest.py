@@ -24,6 +24,12 @@ hypothesis.settings.register_profile("connector", deadline=None)
 hypothesis.settings.load_profile("connector")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files of slow tests, so that at the end no processor waits for one of them."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def given_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str | None]:
     """Hide the developer's settings, `.env` and `.connector` from all tests; yield the database they name, if any."""
