@@ -11,11 +11,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 import redis
@@ -28,7 +29,7 @@ from connector.runtime import Runtime
 from connector.schema import migrate
 from connector.settings import Settings
 from connector.simulator.control_client import ControlClient
-from tests.bench import report
+from tests.bench import far, report
 from tests.bench.report import Figure
 
 REPORT = Path("reports/scaling.md")
@@ -38,7 +39,7 @@ LIMIT = 3600.0
 NOTES = (
     "Simulator, PostgreSQL, Redis and all workers share the two cores of one machine, "
     "so the simulator is part of every figure.",
-    f"Every answer of a large org comes {LATENCY * 1000:.0f} ms late.",
+    f"The large orgs live in a network namespace of their own, {LATENCY * 1000:.0f} ms away there and back.",
     "Freshness: seconds from the moment an org is due until its poll has ended, people included.",
     "Database time: what PostgreSQL says it spent on statements, for each row read.",
     "A quiet poll: of a small org that has not changed, while all orgs are due at once. "
@@ -94,6 +95,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--small", type=int, default=1000, help="Leads and Contacts of each org")
     parser.add_argument("--large", type=int, default=2, help="how many of the orgs are large")
     parser.add_argument("--largest", type=int, default=30_000, help="Leads and Contacts of each large one")
+    parser.add_argument("--near", action="store_true", help="serve the large ones on this host, which needs no root")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4], help="worker processes, a column each")
     return parser.parse_args()
 
@@ -117,21 +119,32 @@ def _figures(one: Measured) -> list[Figure]:
 
 @contextmanager
 def _served(folder: Path, options: argparse.Namespace) -> Iterator[dict[str, dict[str, Any]]]:
-    """Serve the orgs, the smallest first, and yield what each says of itself."""
+    """Serve the orgs, the smallest first, and yield what each says of itself; the large ones live far away."""
     names = [f"org{number:02d}" for number in range(options.orgs)]
+    few = options.orgs - options.large
+    with ExitStack() as stack:
+        told = stack.enter_context(_simulator(folder, names[:few], ()))
+        if options.large and not options.near:
+            stack.enter_context(far.cable(LATENCY))
+            there = stack.enter_context(_simulator(folder, names[few:], far.THERE))
+            stack.enter_context(far.reached([urlsplit(one["url"]).port or 0 for one in there]))
+        else:
+            there = stack.enter_context(_simulator(folder, names[few:], ()))
+        for number, one in enumerate([*told, *there]):
+            half = (options.largest if number >= few else options.small + number) // 2
+            rows = {"leads": half, "contacts": half, "campaigns": 0, "opportunities": 0}
+            ControlClient(one["url"], one["ca_file"]).populate(**rows, seed=number, shared_people=7)
+        yield {one["org"]: one for one in [*told, *there]}
+
+
+@contextmanager
+def _simulator(folder: Path, names: Sequence[str], where: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
+    """Serve orgs by a process of their own, started by the words `where`, and yield what each says of itself."""
     command = [sys.executable, "-m", "connector.simulator", "--orgs", ",".join(names), "--dir", str(folder)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen([*where, *command], stdout=subprocess.PIPE, text=True, start_new_session=True)
     try:
         assert process.stdout is not None
-        told = [json.loads(process.stdout.readline()) for _ in names]
-        for number, one in enumerate(told):
-            control = ControlClient(one["url"], one["ca_file"])
-            far = number >= options.orgs - options.large
-            half = (options.largest if far else options.small + number) // 2
-            control.populate(leads=half, contacts=half, campaigns=0, opportunities=0, seed=number, shared_people=7)
-            if far:
-                control.add_fault("slow", path="/data/", times=None, seconds=LATENCY)
-        yield {one["org"]: one for one in told}
+        yield [json.loads(process.stdout.readline()) for _ in names]
     finally:
         process.terminate()
         process.wait()
