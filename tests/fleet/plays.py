@@ -148,7 +148,7 @@ def beats(crew: Crew, life: Life, *, long: bool) -> None:
         time.sleep(3)
         assert len(crew.runs()) == slot, crew.runs()
         _due(crew)
-    wait_until(lambda: not open_runs(crew), "the last slot ended")
+    wait_until(lambda: ended(crew) == slot + 1, "the last slot ended")
     crew.kill(*many)
     _due(crew, minutes=10)
     before = len(crew.runs())
