@@ -8,7 +8,7 @@ from sqlmodel import Session
 
 from cdp.db import driver, rows
 from cdp.fields import registered, rules
-from cdp.queries.stream import Row, as_uuid, columns, stream, take_fields
+from cdp.queries.stream import Row, as_record, as_uuid, columns, stream, take_fields
 from cdp.survivorship import PRECEDENCE, Verdict, judge
 
 
@@ -78,7 +78,7 @@ def led_to(session: Session, wanted: str) -> list[Row]:
             SELECT m.person_id FROM membership AS m WHERE m.handle = lead.handle OFFSET 0) AS held
         ORDER BY person_id
         """,
-        {"wanted": wanted, "uuid": as_uuid(wanted), "record_id": wanted.rsplit("_", 1)[-1]},
+        {"wanted": wanted, "uuid": as_uuid(wanted), "record_id": as_record(wanted)[1]},
     )
 
 

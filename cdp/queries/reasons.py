@@ -1,6 +1,5 @@
 """Why records are one person, or why not: the bonds that hold a person together, and what keeps a key from merging."""
 
-import re
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from uuid import UUID
@@ -8,9 +7,7 @@ from uuid import UUID
 from sqlmodel import Session
 
 from cdp.db import driver, rows
-from cdp.queries.stream import Row, as_uuid
-
-EXTERNAL_ID = re.compile(r"sf_(\d+)_[A-Za-z]+_(\w+)")
+from cdp.queries.stream import Row, as_record, as_uuid
 
 
 def blocked_keys(session: Session, most: int = 1000) -> list[Row]:
@@ -57,8 +54,7 @@ _BLOCKED = """
 
 def find_records(session: Session, wanted: str) -> list[UUID]:
     """The records in any state that an email, a person id, a record's external id or Salesforce id leads to."""
-    external = EXTERNAL_ID.fullmatch(wanted)
-    source_id, record_id = (int(external[1]), external[2]) if external else (None, wanted)
+    source_id, record_id = as_record(wanted)
     words = {"wanted": wanted, "source": source_id, "record_id": record_id, "uuid": as_uuid(wanted)}
     found = rows(driver(session), _FIND, words)
     return [row["handle"] for row in found]

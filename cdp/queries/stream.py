@@ -1,5 +1,6 @@
-"""What the streaming queries share."""
+"""What queries share: streaming, and the ids that people write."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
@@ -12,6 +13,7 @@ from cdp.db import Statement, driver
 from cdp.fields import Field
 
 Row = dict[str, Any]
+_RECORD = re.compile(r"(?:sf_([0-9]{1,10})_[A-Za-z]+_)?([A-Za-z0-9]{18})")
 
 
 def columns(fields: tuple[Field, ...]) -> sql.Composed:
@@ -29,6 +31,15 @@ def stream(session: Session, query: Statement, parameters: Row) -> Iterator[Row]
     with driver(session).cursor("stream", row_factory=dict_row) as cursor:
         cursor.itersize = 2000
         yield from cursor.execute(query, parameters)
+
+
+def as_record(text: str) -> tuple[int | None, str | None]:
+    """Return the source's id and the Salesforce id that an external id spells; the latter alone for a Salesforce id.
+
+    For any other text there is neither, and `record_handle` is not asked: it takes a backslash for an escape.
+    """
+    found = _RECORD.fullmatch(text)
+    return (int(found[1]) if found[1] else None, found[2]) if found else (None, None)
 
 
 def as_uuid(text: str) -> UUID | None:

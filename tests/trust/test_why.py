@@ -128,6 +128,16 @@ def test_an_email_that_merges_nobody_finds_who_has_it(world: World) -> None:
         assert queries.resolve_person(session, "") == queries.resolve_person(session, "nobody") == []
 
 
+@pytest.mark.parametrize("wanted", ["\\", "a\\b", "\\x", "sf_1_Lead_\\", r"back\slash@x.com"])
+def test_a_backslash_is_a_letter(world: World, wanted: str) -> None:
+    world.change(lead(1, r"back\slash@x.com"), lead(2))
+    with world.cdp.session() as session:
+        found = [lead(1).handle] if "@" in wanted else []
+        assert queries.resolve_person(session, wanted) == found
+        assert queries.find_records(session, wanted) == found
+        assert [one["person_id"] for one in queries.search_people(session, wanted)] == found
+
+
 def test_the_commands_tell_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.change(*CROWD, lead(1, ANN), replace(contact(2, ANN), values={"company": "Acme"}))
     monkeypatch.setattr("connector.cli.looking.Runtime", lambda: SimpleNamespace(database_url=world.cdp.url))
