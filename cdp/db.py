@@ -17,6 +17,7 @@ from cdp.errors import DatabaseUnavailable, NotMigrated
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 IDLE_LIMIT_SECONDS = 60
+LARGEST_ID = 2**31 - 1  # of an integer column
 OPTIONS = {"options": "-c timezone=UTC -c jit=off"}
 Statement = LiteralString | sql.SQL | sql.Composed
 

@@ -8,6 +8,7 @@ from typing import Self
 from connector.settings import Settings
 
 LATE_AFTER = 2  # intervals
+LONGEST_INTERVAL = 7 * 86_400  # seconds, well within the 15 days that Salesforce remembers what was deleted
 DAY = timedelta(days=1)
 
 

@@ -11,7 +11,7 @@ from sqlmodel import Session as Database
 from sqlmodel import select
 
 from cdp import fields
-from cdp.db import driver, transaction
+from cdp.db import LARGEST_ID, driver, transaction
 from cdp.models import Source
 from connector import checks, notices, transform
 from connector.auth import Credentials, Login, RefreshToken, dump_credentials, parse_credentials, sign_in
@@ -32,7 +32,7 @@ Describes = dict[str, dict[str, Any]]
 def find(database: Database, name: str) -> Source:
     """Return a source by its name or id; raises BadInput when there is none."""
     found = database.exec(select(Source).where(Source.name == name)).first()
-    if found is None and name.isdigit():
+    if found is None and name.isdecimal() and len(name) <= len(str(LARGEST_ID)) and int(name) <= LARGEST_ID:
         found = database.get(Source, int(name))
     if found is None:
         raise BadInput(f"There is no data source '{name}': `connector source list` shows those there are.")

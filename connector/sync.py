@@ -10,7 +10,7 @@ import structlog
 from billiard.exceptions import SoftTimeLimitExceeded
 
 from cdp import people, removal
-from cdp.db import transaction
+from cdp.db import LARGEST_ID, transaction
 from cdp.errors import CdpError, LeaseLost
 from cdp.models import Run, Source
 from connector import backfilling, budget, diagnosis, lifecycle, notifying, polling, runs, slices, sources, sweeping
@@ -128,7 +128,7 @@ def cancel(runtime: Runtime, run_id: int) -> None:
         Refused: it is over already.
     """
     with transaction(runtime.database_url) as database:
-        run = database.get(Run, run_id)
+        run = database.get(Run, run_id) if 0 < run_id <= LARGEST_ID else None
         if run is None:
             raise BadInput(f"There is no run {run_id}: `connector status` shows the latest runs.")
         if run.state not in runs.OPEN_STATES:

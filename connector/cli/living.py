@@ -16,6 +16,7 @@ from connector.cli.output import console, hints, is_interactive, print_json, sho
 from connector.cli.syncing import carry_out
 from connector.errors import BadInput
 from connector.runtime import Runtime
+from connector.schedules import LONGEST_INTERVAL
 
 
 class Stamp(StrEnum):
@@ -79,7 +80,9 @@ def cursor(
 @source.command(cls=Changing)
 def schedule(
     name: SourceName,
-    interval: Annotated[int | None, typer.Option(min=1, help="Seconds from the end of a poll to the next.")] = None,
+    interval: Annotated[
+        int | None, typer.Option(min=1, max=LONGEST_INTERVAL, help="Seconds from the end of a poll to the next.")
+    ] = None,
     sweep_hour: Annotated[int | None, typer.Option(min=0, max=23, help="Hour in UTC of the sweeps.")] = None,
     default: Annotated[
         bool, typer.Option("--default", help="Go by the settings again in all that is not given.")

@@ -238,7 +238,7 @@ def health(
 @app.command(rich_help_panel=LOOK)
 def log(
     name: Annotated[str | None, typer.Argument(help="Name or id of one data source; all of them otherwise.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many runs to go back.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=10000, help="How many runs to go back.")] = 20,
     json: Json = False,
 ) -> None:
     """Show what the latest runs did, newest first."""

@@ -105,7 +105,9 @@ def _see_to_an_admin(runtime: Runtime) -> None:
 
 @app.command("simulator", rich_help_panel=RUN)
 def simulator_(
-    port: Annotated[int, typer.Option(help="Port of the first org, the others follow; 0 takes free ones.")] = 8443,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of the first org, the others follow; 0 takes free ones.")
+    ] = 8443,
     orgs: Annotated[str, typer.Option(help="Comma-separated short names.")] = "acme,globex",
     leads: Annotated[int, typer.Option(help="Leads in each org.")] = 1000,
     contacts: Annotated[int, typer.Option(help="Contacts in each org.")] = 1000,

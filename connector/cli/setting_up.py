@@ -49,7 +49,9 @@ def connect(
     client_secret_file: Annotated[
         Path | None, typer.Option(help="With --web: file with the app's secret, if it has one.")
     ] = None,
-    port: Annotated[int, typer.Option(help="With --web: port of http://localhost:PORT/callback.")] = 8765,
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, help="With --web: port of http://localhost:PORT/callback.")
+    ] = 8765,
     json: Json = False,
 ) -> None:
     """Connect a Salesforce org as a new data source."""

@@ -8,6 +8,7 @@ from fastapi import Depends, Path, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
+from cdp.db import LARGEST_ID
 from cdp.models import Account
 from connector import accounts
 from connector.audit import Actor
@@ -129,7 +130,6 @@ def _who(request: Request) -> Visitor:
     return found
 
 
-LARGEST_ID = 2**31 - 1  # of an integer column
 Who = Annotated[Visitor, Depends(_who)]
 Here = Annotated[Runtime, Depends(runtime_of)]
 InPath = Annotated[int, Path(ge=1, le=LARGEST_ID)]

@@ -7,13 +7,13 @@ from fastapi import APIRouter, Form, HTTPException, Request
 from pydantic import SecretStr
 from starlette.responses import Response
 
-from cdp.db import transaction
+from cdp.db import LARGEST_ID, transaction
 from cdp.models import Source
 from connector import lifecycle, runs, sources, states
 from connector.audit import noted
 from connector.auth.refusals import refusal
 from connector.dashboard import pending
-from connector.dashboard.access import LARGEST_ID, Here, InPath, InQuery, Who, cookie_name, origin
+from connector.dashboard.access import Here, InPath, InQuery, Who, cookie_name, origin
 from connector.dashboard.pages import go_to, render
 from connector.hosts import check_url
 from connector.http import session as http_session

@@ -426,6 +426,25 @@ def test_a_bad_key_is_wrong_usage(inside: Inside, tmp_path: Path, keys: str) -> 
     untouched(inside)
 
 
+@pytest.mark.parametrize("number", ["4294967296", "9" * 30, "9" * 5000])
+def test_a_number_too_large_to_be_one_of_these_is_wrong_usage(inside: Inside, number: str) -> None:
+    inside.connect()
+    for command in (("status",), ("source", "show"), ("sync", "--here")):
+        failed(inside.cli(*command, number), 2, "There is no data source")
+    usages = [("run", "cancel"), ("source", "schedule", "acme", "--interval"), ("log", "--limit"), ("person",)]
+    for usage in usages:
+        done = inside.cli(*usage, number)
+        assert done.returncode == (1 if usage == ("person",) else 2), done.stderr
+        assert "unexpected" not in done.stderr
+    failed(inside.cli("run", "cancel", "4294967296"), 2, "There is no run")
+
+
+def test_a_source_is_not_polled_less_often_than_weekly(inside: Inside) -> None:
+    inside.connect()
+    assert inside.cli("source", "schedule", "acme", "--interval", "604801").returncode == 2
+    assert inside.cli("source", "schedule", "acme", "--interval", "604800").returncode == 0
+
+
 @pytest.mark.parametrize(
     "arguments", [("frobnicate",), ("status", "--frobnicate"), ("export", "secrets"), ("source", "connect")]
 )
