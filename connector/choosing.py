@@ -51,14 +51,15 @@ class Selection:
 def editing(runtime: Runtime, name: str) -> Iterator[tuple[Session, Source]]:
     """Open a source for a change of its filter, mapping or permissions; no run of it begins until the change is done.
 
+    Two changes come one after the other, each on top of what the one before left.
+
     Raises:
         BadInput: there is no such source.
         Refused: it is updating, or its state allows no change.
     """
     with transaction(runtime.database_url) as database:
-        source = sources.find(database, name)
         # A new run refers to this row and waits for it; one that is queued waits to be claimed.
-        driver(database).execute("SELECT FROM source WHERE id = %s FOR UPDATE", (source.key,))
+        source = sources.hold(database, name, against_runs=True)
         driver(database).execute(_LOCK_OPEN_RUNS, (source.key,))
         check_editable(database, source)
         yield database, source

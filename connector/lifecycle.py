@@ -19,7 +19,7 @@ def take(runtime: Runtime, name: str, step: str) -> Source:
         Refused: its state does not allow this step.
     """
     with transaction(runtime.database_url) as database:
-        source = sources.find(database, name)
+        source = sources.hold(database, name)
         states.check(source, step)
         source.state = states.STEPS[step].leads_to or source.state
         if step in ("resume", "reconnect"):
@@ -60,20 +60,23 @@ def reauthenticate(runtime: Runtime, name: str, credentials: Credentials) -> Sou
 def reschedule(runtime: Runtime, name: str, interval: int | None, sweep_hour: int | None, *, default: bool) -> Source:
     """Give a source an interval of its own, or an hour of its sweeps, or with `default` those of the settings.
 
-    None keeps what it has. The next poll and the next sweep follow the new schedule from now on.
+    None keeps what it has. The next poll or the next sweep follows what is chosen from now on; the other stays due when
+    it was.
 
     Raises:
         BadInput: there is no such source.
         Refused: the org is not used now.
     """
     with transaction(runtime.database_url) as database:
-        source = sources.find(database, name)
+        source = sources.hold(database, name)
         states.check(source, "ask")
         source.poll_interval = interval or (None if default else source.poll_interval)
         source.sweep_hour = sweep_hour if sweep_hour is not None or default else source.sweep_hour
         schedule, now = sources.schedule(runtime, source), datetime.now(UTC)
-        source.next_poll_at = min(source.next_poll_at, schedule.next_poll(now))
-        source.next_sweep_at = schedule.next_sweep(now)
+        if interval is not None or default:
+            source.next_poll_at = min(source.next_poll_at, schedule.next_poll(now))
+        if sweep_hour is not None or default:
+            source.next_sweep_at = schedule.next_sweep(now)
     return source
 
 

@@ -1,6 +1,6 @@
 """How an org says yes or no to e-mail and SMS: which field of an object, and which of its values mean what."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,12 +95,36 @@ def replace(runtime: Runtime, name: str, document: object) -> int:
         BadInput: they do not fit the org.
         Refused: the source is updating.
     """
+    wanted = check(document, _known(runtime, name))
+    return _apply(runtime, name, lambda _present: wanted)
+
+
+def set_one(runtime: Runtime, name: str, channel: str, sobject: str, rule: Mapping[str, Any] | None) -> int:
+    """Set the permission of one channel and object, None not to ask it any more; see `replace`.
+
+    The others stay as they are and are not checked again.
+    """
+    known = _known(runtime, name)
+    answer = check({channel: {sobject: rule} if rule else {}}, known)[channel]
+
+    def changed(present: Permissions) -> Permissions:
+        others = {one: kept for one, kept in present.get(channel, {}).items() if one != sobject}
+        return {**present, channel: others | answer}
+
+    return _apply(runtime, name, changed)
+
+
+def _known(runtime: Runtime, name: str) -> Describes:
     with transaction(runtime.database_url) as database:
         source = sources.find(database, name)
         choosing.check_editable(database, source)
-    wanted = check(document, choosing.describes(runtime, source))
+    return choosing.describes(runtime, source)
+
+
+def _apply(runtime: Runtime, name: str, change: Callable[[Permissions], Permissions]) -> int:
     with choosing.editing(runtime, name) as (database, source):
         present: Permissions = source.permissions
+        wanted = change(present)
         forgotten = sum(
             clearing.clear(database, source.key, sobject, f"{channel}_permission")
             for channel, objects in present.items()

@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session as Database
 from sqlmodel import select
+from sqlmodel.sql.expression import SelectOfScalar
 
 from cdp import fields
 from cdp.db import LARGEST_ID, driver, transaction
@@ -31,9 +32,23 @@ Describes = dict[str, dict[str, Any]]
 
 def find(database: Database, name: str) -> Source:
     """Return a source by its name or id; raises BadInput when there is none."""
-    found = database.exec(select(Source).where(Source.name == name)).first()
+    return _found(database, name, select(Source))
+
+
+def hold(database: Database, name: str, *, against_runs: bool = False) -> Source:
+    """Return a source as it stands once nobody else is changing it, locked until the transaction ends.
+
+    What it is changed to must be worked out from what is returned. With `against_runs` no run of it begins meanwhile.
+    Raises BadInput when there is none.
+    """
+    locking = select(Source).with_for_update(key_share=not against_runs).execution_options(populate_existing=True)
+    return _found(database, name, locking)
+
+
+def _found(database: Database, name: str, wanted: SelectOfScalar[Source]) -> Source:
+    found = database.exec(wanted.where(Source.name == name)).first()
     if found is None and name.isdecimal() and len(name) <= len(str(LARGEST_ID)) and int(name) <= LARGEST_ID:
-        found = database.get(Source, int(name))
+        found = database.exec(wanted.where(Source.id == int(name))).first()
     if found is None:
         raise BadInput(f"There is no data source '{name}': `connector source list` shows those there are.")
     return found

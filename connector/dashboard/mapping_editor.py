@@ -1,6 +1,6 @@
 """Editing what fills which person field, and how the org says yes or no to e-mail and SMS."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Form, HTTPException, Request
 from starlette.responses import Response
@@ -99,14 +99,11 @@ def set_permission(
     """Set the permission of one channel and object; without a field it is not asked any more."""
     if channel not in permissions.CHANNELS or sobject not in PEOPLE:
         raise HTTPException(404, "There is no such channel or object.")
-    wanted: dict[str, Any] = {one: dict(objects) for one, objects in source.permissions.items()}
-    wanted.setdefault(channel, {}).pop(sobject, None)
-    if field.strip():
-        wanted[channel][sobject] = {"field": field.strip(), "yes": _values(yes), "no": _values(no)}
+    rule = {"field": field.strip(), "yes": _values(yes), "no": _values(no)} if field.strip() else None
     with noted(
         runtime.database_url, who.actor, "permission", source.name, channel=channel, object=sobject, field=field
     ):
-        permissions.replace(runtime, str(source.key), wanted)
+        permissions.set_one(runtime, str(source.key), channel, sobject, rule)
     return go_to(f"/sources/{source.key}/mapping")
 
 

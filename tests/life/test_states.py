@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -220,3 +221,14 @@ def test_deleting_tells_beforehand_and_asks_on_a_terminal(
     command(acme, "source", "delete", "acme", "--here")
     assert len(answers) == 1
     assert acme.query("SELECT FROM source") == []
+
+
+def test_another_interval_leaves_a_sweep_due_when_it_was(site: Site, command: Command) -> None:
+    site.connect()
+    overdue = datetime.now(UTC) - timedelta(hours=1)
+    site.change(next_sweep_at=overdue, next_poll_at=overdue)
+    command(site, "source", "schedule", "acme", "--interval", "60")
+    assert site.source().next_sweep_at == overdue
+    command(site, "source", "schedule", "acme", "--sweep-hour", "3")
+    assert site.source().next_sweep_at > overdue
+    assert site.source().next_poll_at == overdue
