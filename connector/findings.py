@@ -39,6 +39,12 @@ def replace(
     return {finding.subject for finding in known.values()}
 
 
+def subjects(session: Session, source: Source, sobject: str, code: str) -> set[str]:
+    """Return what the open findings with a code about an object are about."""
+    about = (Finding.source_id == source.key, Finding.object == sobject, Finding.code == code)
+    return set(session.exec(select(Finding.subject).where(*about)))
+
+
 def take_turn(session: Session, source_id: int) -> None:
     """Until the transaction ends, let no other run of the source note what it found: both would add the same rows."""
     session.exec(select(Source.id).where(Source.id == source_id).with_for_update(key_share=True)).one_or_none()

@@ -32,8 +32,8 @@ def note(session: Session, source: Source, sobject: SalesforceObject, types: Fie
     """Compare a fresh describe with the stored one, keep it, and open or close findings about fields that are asked.
 
     A field that vanished or whose new type does not fit its person field is frozen: its stored values stay as they are.
-    So do answers of a permission field that cannot be read. One that changed its type or came back makes everything be
-    read again, since no stamp told of its values; that stays due until `note_read`.
+    So do answers of a permission field that cannot be read, and what people are made by. One that changed its type or
+    came back makes everything be read again, since no stamp told of its values; that stays due until `note_read`.
     """
     findings.take_turn(session, source.key)
     stored = session.get(ObjectSchema, (source.key, sobject.name)) or ObjectSchema(
@@ -42,13 +42,15 @@ def note(session: Session, source: Source, sobject: SalesforceObject, types: Fie
     before, mapping = stored.fields, source.mapping.get(sobject.name, {})
     unfit = _unfit(session, mapping, types)
     missing = {name for name in mapping if name not in types}
+    lost = _lost(session, source, sobject, before, types)
     unanswered = _unanswered(source, sobject, types)
     wanted = [_missing(source, sobject, name, now) for name in missing]
+    wanted += [_without(source, sobject, name, now) for name in lost]
     wanted += [_retyped(source, sobject, name, types[name], now) for name in unfit]
     wanted += [_silent(source, sobject, name, channels, now) for name, channels in unanswered.items()]
     codes = (findings.MISSING, findings.RETYPED, findings.SILENT)
     back = findings.replace(session, source, sobject.name, codes, wanted) & types.keys()
-    asked = mapping.keys() | {rule["field"] for rule in _rules(source, sobject).values()}
+    asked = mapping.keys() | {rule["field"] for rule in _rules(source, sobject).values()} | set(sobject.kept)
     retyped = {name for name in asked if name in before and types.get(name, before[name]) != before[name]}
     stored.reread = stored.reread or bool((back | retyped) - missing - unfit - unanswered.keys())
     added = tuple(sorted(name for name in types.keys() - before.keys() - asked if before and "." not in name))
@@ -112,6 +114,15 @@ def _unfit(session: Session, mapping: Mapping[str, Mapping[str, str]], types: Fi
     }
 
 
+def _lost(
+    session: Session, source: Source, sobject: SalesforceObject, before: FieldTypes, types: FieldTypes
+) -> set[str]:
+    """Return fields by which people are made that cannot be read any more; the email, also if it never could be."""
+    told = findings.subjects(session, source, sobject.name, findings.MISSING)
+    known = {*before, *told, sobject.fixed["email"]}
+    return set(sobject.kept) & known - types.keys() - set(source.mapping.get(sobject.name, {}))
+
+
 def _rules(source: Source, sobject: SalesforceObject) -> dict[str, Mapping[str, Any]]:
     """Return channel → consent rule of an object."""
     return {channel: rules[sobject.name] for channel, rules in source.permissions.items() if sobject.name in rules}
@@ -149,6 +160,21 @@ def _missing(source: Source, sobject: SalesforceObject, name: str, now: datetime
         message=f"{sobject.name}.{name}, mapped to {target}, is broken (was: {name}, missing or hidden since "
         f"{now:%Y-%m-%d %H:%M} UTC); the values it had are kept.",
         remedy="Show the field to the login again, map the field that took its place, or unmap it.",
+        since=now,
+    )
+
+
+def _without(source: Source, sobject: SalesforceObject, name: str, now: datetime) -> Finding:
+    email = name == sobject.fixed["email"]
+    use = "by which records become one person" if email else "by which merges and conversions are known"
+    return Finding(
+        source_id=source.key,
+        object=sobject.name,
+        code=findings.MISSING,
+        subject=name,
+        message=f"{sobject.name}.{name}, {use}, cannot be read since {now:%Y-%m-%d %H:%M} UTC; the values it had are "
+        "kept, and new ones are not known.",
+        remedy="Give the user read access to the field; everything is read again then.",
         since=now,
     )
 

@@ -51,6 +51,25 @@ def test_a_field_that_comes_back_has_the_values_it_was_given_meanwhile(scene: Sc
     assert scene.differences() == NONE
 
 
+def test_an_email_that_cannot_be_read_is_told_of_and_read_again_once_it_can(scene: Scene, life: Life) -> None:
+    lead = one(life, "Lead")
+    scene.poll()
+    scene.org.hide_field("Lead", "Email")
+    scene.org.update("Lead", lead, {"Email": "changed@meanwhile.example"})
+    added = scene.org.insert("Lead", {"LastName": "Unseen", "Company": "C", "Email": "new@meanwhile.example"})
+    for _ in range(2):
+        scene.poll(HOUR)
+        [finding] = scene.query("SELECT * FROM finding")
+        assert (finding["object"], finding["code"], finding["subject"]) == ("Lead", "field_missing", "Email")
+        assert finding["message"].startswith("Lead.Email, by which records become one person, cannot be read since ")
+        assert finding["remedy"] == "Give the user read access to the field; everything is read again then."
+    scene.org.show_field("Lead", "Email")
+    assert scene.poll(HOUR)["note"] is None
+    assert scene.record(added)["email"] == "new@meanwhile.example"
+    assert scene.findings() == set()
+    assert scene.differences() == NONE
+
+
 def test_a_new_field_is_read_for_what_changes_from_then_on(scene: Scene, life: Life) -> None:
     scene.org.add_field("Lead", make_field("New__c", "string", length=80, default="new"))
     scene.map("Lead", New__c="newest")
