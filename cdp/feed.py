@@ -26,6 +26,7 @@ def note_passages(connection: Connection, *, everything: bool) -> None:
     left = sql.SQL("membership AS m" if everything else "moved JOIN membership AS m USING (handle)")
     connection.execute(sql.SQL(_LEAVING).format(left=left))
     connection.execute("INSERT INTO passage SELECT DISTINCT person_id, NULL::uuid FROM leaving; ANALYZE leaving")
+    connection.execute("CREATE INDEX ON passage (old_id); CREATE INDEX ON passage (new_id); ANALYZE passage")
     connection.execute(_STAYING)
     connection.execute(_CAUSED)
 
@@ -35,11 +36,13 @@ _LEAVING = """
     SELECT m.handle, m.person_id FROM {left}
     WHERE NOT EXISTS (SELECT FROM member AS n WHERE n.handle = m.handle)
 """
+# Looked up one by one: as a join it was planned for a single row, and went through all passages for each of many.
 _STAYING = """
     INSERT INTO passage
     SELECT DISTINCT n.person_id, n.person_id FROM member AS n
     JOIN membership AS m ON m.handle = n.handle AND m.person_id = n.person_id
-    WHERE n.person_id IN (SELECT old_id FROM passage UNION ALL SELECT new_id FROM passage)
+    WHERE EXISTS (SELECT FROM passage AS p WHERE p.old_id = n.person_id)
+       OR EXISTS (SELECT FROM passage AS p WHERE p.new_id = n.person_id)
 """
 _CAUSED = """
     INSERT INTO caused

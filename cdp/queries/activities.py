@@ -15,6 +15,8 @@ from sqlmodel import Session
 from cdp.db import driver, rows
 from cdp.queries.stream import Row, stream
 
+# Salesforce tells time in whole seconds. Within one, a row begins, goes through its versions, each from what was done
+# to what that means (array_position is null for those, and nulls come last), and ends: that is its `place`.
 _SHOWN: LiteralString = """
     heir(handle, next) AS (
         SELECT r.handle, record_handle(s.org_id, CASE WHEN r.merged_into IS NULL THEN 'Contact' ELSE r.object END,
@@ -45,7 +47,7 @@ _SHOWN: LiteralString = """
                         'is_primary', q.is_primary)
                     ELSE '{{}}' END
                || coalesce(a.attributes, '{{}}')
-               || CASE WHEN a.history THEN jsonb_build_object('history', true) ELSE '{{}}' END) AS attributes
+               || CASE WHEN a.history THEN jsonb_build_object('history', true) ELSE '{{}}' END) AS attributes{besides}
     FROM {activities} AS a JOIN source AS s ON s.id = a.source_id
     LEFT JOIN campaign_member AS m ON m.source_id = a.source_id AND m.record_id = a.record_id
     LEFT JOIN campaign AS c ON c.source_id = m.source_id AND c.record_id = m.campaign_id
@@ -56,7 +58,10 @@ _SHOWN: LiteralString = """
     LEFT JOIN record AS r ON r.handle = a.holder AND a.kind IN ('lead_converted', 'records_merged')
     CROSS JOIN LATERAL (
         SELECT CASE WHEN r.object IS NOT NULL THEN r.object WHEN m.record_id IS NOT NULL THEN 'CampaignMember'
-                    WHEN q.record_id IS NOT NULL THEN 'OpportunityContactRole' ELSE 'Opportunity' END AS object
+                    WHEN q.record_id IS NOT NULL THEN 'OpportunityContactRole' ELSE 'Opportunity' END AS object,
+               ARRAY[(a.kind LIKE '%%\\_removed' OR a.kind LIKE '%%\\_deleted')::integer::text, a.version,
+                     array_position(ARRAY['opportunity_stage_changed', 'opportunity_amount_changed',
+                                          'opportunity_reopened'], a.kind)::text] AS place
     ) AS x
     LEFT JOIN membership AS one ON one.handle = coalesce(a.holder, m.contact, p.contact)
     LEFT JOIN inherited AS one_inherited ON one_inherited.handle = coalesce(a.holder, m.contact, p.contact)
@@ -91,13 +96,14 @@ _TIMELINE: LiteralString = """
 """
 
 
-def _shown(records: LiteralString, activities: LiteralString) -> sql.Composed:
-    return sql.SQL(_SHOWN).format(records=sql.SQL(records), activities=sql.SQL(activities), primary=sql.SQL(_PRIMARY))
+def _shown(records: LiteralString, activities: LiteralString, besides: LiteralString = "") -> sql.Composed:
+    parts = {"records": records, "activities": activities, "besides": besides, "primary": _PRIMARY}
+    return sql.SQL(_SHOWN).format(**{name: sql.SQL(part) for name, part in parts.items()})
 
 
 def activities(session: Session) -> Iterator[Row]:
     """Stream every activity, the oldest first: what happened when, to which record, whose it is now, attributes."""
-    query = sql.SQL("WITH RECURSIVE {} ORDER BY a.occurred_at, a.source_id, a.record_id, a.kind, a.version").format(
+    query = sql.SQL("WITH RECURSIVE {} ORDER BY a.occurred_at, a.source_id, a.record_id, x.place, a.kind").format(
         _shown("record AS r", "activity")
     )
     return stream(session, query, {})
@@ -105,10 +111,13 @@ def activities(session: Session) -> Iterator[Row]:
 
 def timeline(session: Session, person_id: UUID, limit: int | None = None) -> list[Row]:
     """A person's activities in the shape of the export, newest first, at most `limit`."""
-    query = sql.SQL("SELECT * FROM ({}) AS shown WHERE person_id = %(person)s {} LIMIT %(limit)s").format(
-        sql.SQL(_TIMELINE).format(shown=_shown("mine JOIN record AS r USING (handle)", "near")),
-        sql.SQL("ORDER BY occurred_at DESC, record_id, kind, activity_id"),
-    )
+    query = sql.SQL(
+        """
+        SELECT activity_id, kind, occurred_at, source, org_id, object, record_id, person_id, attributes
+        FROM ({}) AS shown WHERE person_id = %(person)s
+        ORDER BY occurred_at DESC, record_id, place DESC, kind, activity_id LIMIT %(limit)s
+        """
+    ).format(sql.SQL(_TIMELINE).format(shown=_shown("mine JOIN record AS r USING (handle)", "near", ", x.place")))
     return rows(driver(session), query, {"person": person_id, "limit": limit})
 
 
@@ -130,7 +139,7 @@ _DEEDS: LiteralString = """
         UNION SELECT q.contact FROM source AS s
               JOIN opportunity_role AS q ON q.source_id = s.id AND q.opportunity_id = %(id)s
     ),
-    {shown} ORDER BY a.occurred_at DESC, a.kind
+    {shown} ORDER BY a.occurred_at DESC, x.place DESC, a.kind
 """
 
 
