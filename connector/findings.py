@@ -15,6 +15,7 @@ RETYPED = "field_retyped"
 SILENT = "opt_out_unreadable"
 HIDDEN = "object_hidden"
 DISPENSABLE = "activities_hidden"  # no reason to worry about the source: `connector health` tells of it, nothing else
+HIDING = (HIDDEN, DISPENSABLE)
 AHEAD = "stamp_ahead"
 
 
@@ -67,7 +68,7 @@ def note_hidden(session: Session, source: Source, sobject: SalesforceObject, now
 
 def hidden(session: Session, source_id: int) -> frozenset[str]:
     """Return the objects of which `note_hidden` tells that they cannot be read."""
-    codes = col(Finding.code).in_((HIDDEN, DISPENSABLE))
+    codes = col(Finding.code).in_(HIDING)
     return frozenset(session.exec(select(Finding.object).where(Finding.source_id == source_id, codes)))
 
 

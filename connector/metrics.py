@@ -19,6 +19,7 @@ from cdp import queries
 from cdp.db import transaction
 from cdp.errors import CdpError
 from cdp.queries import Row
+from connector import freshness
 from connector.errors import BadInput
 from connector.lanes import LANES
 
@@ -63,6 +64,11 @@ def _sources(session: Session) -> list[Row]:
     ]
 
 
+def _lags(session: Session) -> list[Row]:
+    unread = freshness.unread(session)
+    return [one for one in queries.lags(session) if (one["source_id"], one["object"]) not in unread]
+
+
 def _lanes(session: Session) -> list[Row]:
     busy = {one["lane"]: one for one in queries.waiting(session)}
     return [busy.get(lane, {"lane": lane, "runs": 0, "oldest_seconds": 0}) for lane in LANES]
@@ -87,7 +93,7 @@ MEASURES = (
     Measure("connector_rows_skipped_total", "Rows that changed nothing.", queries.rows_moved, "skipped", _OBJECT),
     Measure("connector_rows_quarantined_total", "Rows set aside.", queries.rows_moved, "quarantined", _OBJECT),
     Measure("connector_quarantine_rows", "Rows in quarantine now.", queries.rows_quarantined, "rows", _OBJECT),
-    Measure("connector_lag_seconds", "Seconds since the moment read up to.", queries.lags, "seconds", _OBJECT),
+    Measure("connector_lag_seconds", "Seconds since the moment read up to.", _lags, "seconds", _OBJECT),
     Measure("connector_api_calls_used", "API calls of the org in 24 hours.", _sources, "used", ("source",)),
     Measure("connector_api_calls_limit", "API calls allowed in 24 hours.", _sources, "limit", ("source",)),
     Measure("connector_source_needs_attention", "1 when a person is needed.", _sources, "attention", ("source",)),

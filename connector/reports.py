@@ -6,7 +6,7 @@ from typing import Any
 from sqlmodel import Session
 
 from cdp import queries
-from connector import lanes, permits
+from connector import freshness, lanes, permits
 from connector.schedules import Schedule
 from connector.settings import Settings
 from connector.states import LIVING
@@ -32,7 +32,7 @@ def status(session: Session, settings: Settings, source_id: int | None = None) -
 
 def sources(session: Session, settings: Settings) -> list[dict[str, Any]]:
     """Return how each source stands, without its objects and runs: cheap, however much is stored."""
-    glances = {one["source_id"]: one for one in queries.glance(session)}
+    glances = {one["source_id"]: one for one in queries.glance(session, freshness.unread(session))}
     forecasts = permits.forecasts(session, settings.api_share)
     return [
         _source(source, glances[source["source_id"]], settings, forecasts.get(source["source_id"]))
@@ -64,12 +64,12 @@ def _source(source: queries.Row, glance: queries.Row, settings: Settings, foreca
 
 
 def _freshness(source: queries.Row, glance: queries.Row, settings: Settings) -> dict[str, Any]:
-    """How far all objects are read, against the promise; only a connected source can be late."""
+    """How far all objects that are read are read, against the promise."""
     read_to = None if glance["unread"] else glance["read_to"]
     age = (datetime.now(UTC) - read_to).total_seconds() if read_to else None
-    promise = _schedule(source, settings).freshness.total_seconds()
-    late = source["state"] == "connected" and age is not None and age > promise
-    return {"read_to": read_to, "age": age, "promise": promise, "late": late}
+    promise = _schedule(source, settings).freshness
+    late = freshness.is_late(source["state"], read_to, promise)
+    return {"read_to": read_to, "age": age, "promise": promise.total_seconds(), "late": late}
 
 
 def _schedule(source: queries.Row, settings: Settings) -> Schedule:

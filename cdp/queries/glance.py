@@ -1,13 +1,18 @@
 """How sources stand at a glance, and the last days as a row each: what the first page of the dashboard shows."""
 
+from collections.abc import Collection
+
 from sqlmodel import Session
 
 from cdp.db import driver, rows
 from cdp.queries.stream import Row
 
 
-def glance(session: Session) -> list[Row]:
-    """For each source: how far all of its objects are read, rows read and written today, open findings, quarantine."""
+def glance(session: Session, unread: Collection[tuple[int, str]] = ()) -> list[Row]:
+    """For each source: how far its objects are read, rows read and written today, open findings, quarantine.
+
+    `unread` are objects, as (source id, object), that are not read and so do not count.
+    """
     return rows(
         driver(session),
         """
@@ -18,12 +23,14 @@ def glance(session: Session) -> list[Row]:
         FROM source AS s
         LEFT JOIN LATERAL (
             SELECT min(closed_to) AS read_to, count(*) AS objects, count(*) FILTER (WHERE closed_to IS NULL) AS unread
-            FROM cursor WHERE source_id = s.id) AS c ON true
+            FROM cursor WHERE source_id = s.id AND (source_id, object) NOT IN (
+                SELECT * FROM unnest(%(sources)s::integer[], %(objects)s::text[]))) AS c ON true
         LEFT JOIN (
             SELECT source_id, sum(read) AS read, sum(written) AS written FROM run
             WHERE started_at >= date_trunc('day', now()) GROUP BY source_id) AS t ON t.source_id = s.id
         ORDER BY s.id
         """,
+        {"sources": [source for source, _ in unread], "objects": [name for _, name in unread]},
     )
 
 

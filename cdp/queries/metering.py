@@ -78,8 +78,8 @@ def lags(session: Session) -> list[Row]:
     return rows(
         driver(session),
         """
-        SELECT s.name AS source, c.object, extract(epoch FROM now() - c.closed_to)::float AS seconds
-        FROM cursor AS c JOIN source AS s ON s.id = c.source_id WHERE s.state = 'connected' ORDER BY 1, 2
+        SELECT s.id AS source_id, s.name AS source, c.object, extract(epoch FROM now() - c.closed_to)::float AS seconds
+        FROM cursor AS c JOIN source AS s ON s.id = c.source_id WHERE s.state = 'connected' ORDER BY s.name, c.object
         """,
     )
 

@@ -8,7 +8,7 @@ from sqlmodel import Session, select
 from cdp import queries
 from cdp.models import ApiBudget, Source
 from cdp.models import Finding as OpenFinding
-from connector import diagnosis, lanes, permits, sources
+from connector import diagnosis, freshness, lanes, permits, sources
 from connector.checks import Finding
 from connector.objects import PEOPLE
 from connector.runtime import Runtime
@@ -44,7 +44,7 @@ def stored(runtime: Runtime, database: Session, source: Source) -> Iterator[Find
         yield Finding(held.code, "warning", held.message, held.remedy)
     if source.state in LIVING:
         yield _importing(source, objects, runs)
-        yield from _freshness(runtime, source, objects)
+        yield from _freshness(source, objects, freshness.unread(database), sources.schedule(runtime, source).freshness)
         yield _sweep(runtime, source)
     for one in objects:
         yield _windows(one)
@@ -102,21 +102,34 @@ def _why_failed(run: queries.Row) -> tuple[str, str]:
     )
 
 
-def _freshness(runtime: Runtime, source: Source, objects: list[queries.Row]) -> Iterator[Finding]:
+def _freshness(
+    source: Source, objects: list[queries.Row], unread: freshness.Unread, promise: timedelta
+) -> Iterator[Finding]:
+    """How far each object is read; what is not read cannot be late, and another check tells of the remedy."""
+    if not freshness.is_read(source.state):
+        yield Finding("freshness", "ok", f"The source is {source.state}, so nothing is read.")
+        return
     if not objects:
         remedy = f"Run `connector sync '{source.name}'`, and see that `connector worker` and `connector beat` run."
         yield Finding("freshness", "failing", "Nothing was read yet: no records are imported.", remedy)
     for one in objects:
-        name = f"freshness_{one['object'].lower()}"
-        if one["cursor"] is None:
-            words = f"The first read of {one['object']} has not ended yet."
-            yield Finding(name, "warning", words, "Wait, or see `connector log`.")
-        elif (late := datetime.now(UTC) - one["cursor"]) > sources.schedule(runtime, source).freshness:
-            minutes = int(late.total_seconds() // 60)
-            remedy = "See `connector log`, and that a worker and a beat run and reach the database and Redis."
-            yield Finding(name, "failing", f"{one['object']} was last read completely {minutes} minutes ago.", remedy)
-        else:
-            yield Finding(name, "ok", f"{one['object']} is read up to {one['cursor']:%Y-%m-%d %H:%M} UTC.")
+        why = unread.get((source.key, one["object"]))
+        yield Finding(_named(one), "ok", why) if why else _fresh(source, one, promise)
+
+
+def _named(one: queries.Row) -> str:
+    return f"freshness_{one['object'].lower()}"
+
+
+def _fresh(source: Source, one: queries.Row, promise: timedelta) -> Finding:
+    if one["cursor"] is None:
+        words = f"The first read of {one['object']} has not ended yet."
+        return Finding(_named(one), "warning", words, "Wait, or see `connector log`.")
+    if not freshness.is_late(source.state, one["cursor"], promise):
+        return Finding(_named(one), "ok", f"{one['object']} is read up to {one['cursor']:%Y-%m-%d %H:%M} UTC.")
+    minutes = int((datetime.now(UTC) - one["cursor"]).total_seconds() // 60)
+    remedy = "See `connector log`, and that a worker and a beat run and reach the database and Redis."
+    return Finding(_named(one), "failing", f"{one['object']} was last read completely {minutes} minutes ago.", remedy)
 
 
 def _windows(one: queries.Row) -> Finding:

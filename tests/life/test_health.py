@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from connector import diagnosis
+from cdp.db import transaction
+from connector import diagnosis, metrics
 from connector.errors import ConnectorError, SalesforceError, SessionExpired, Transient
 from tests.connector.conftest import Site, people_rows
 from tests.life.conftest import Command
@@ -270,3 +271,64 @@ def test_an_old_read_and_a_gap_are_failing(acme: Site, command: Command) -> None
     acme.query("UPDATE read_window SET lo = hi + interval '1 day' WHERE object = 'Lead' RETURNING 1")
     found = health(acme, command)
     assert found["freshness_lead"]["finding"] == "Lead was last read completely 300 minutes ago."
+
+
+CONTACTS = '{"field": "object", "op": "equals", "value": "Contact"}'
+
+
+def freshness(site: Site, command: Command) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(command(site, "status", "acme", "--json"))["sources"][0]["freshness"]
+    return found
+
+
+def age(site: Site, *objects: str) -> None:
+    """Let five hours have passed since these objects were read."""
+    query = "UPDATE cursor SET closed_to = now() - interval '5 hours' WHERE object = ANY(%(of)s) RETURNING 1"
+    site.query(query, of=list(objects))
+
+
+def lagging(site: Site) -> set[str]:
+    with transaction(site.url) as session:
+        [lags] = [one for one in metrics.MEASURES if one.name == "connector_lag_seconds"]
+        return {one["object"] for one in lags.query(session)}
+
+
+def test_an_object_that_the_filter_leaves_out_is_not_late(acme: Site, command: Command) -> None:
+    command(acme, "filter", "set", "acme", file=CONTACTS)
+    acme.sync()
+    age(acme, "Lead")
+    found = health(acme, command)["freshness_lead"]
+    assert (found["status"], found["finding"]) == ("ok", "Lead is left out by the filter, so it is not read.")
+    assert freshness(acme, command)["late"] is False
+    assert datetime.fromisoformat(freshness(acme, command)["read_to"]) > acme.cursor("Lead").closed_to
+    assert "(late)" not in command(acme, "status")
+    assert "Contact" in lagging(acme)
+    assert "Lead" not in lagging(acme)
+    age(acme, "Contact")
+    assert "freshness_contact" in wrong(health(acme, command))
+    assert freshness(acme, command)["late"] is True
+
+
+@pytest.mark.parametrize("sobject", ["Opportunity", "Lead"])
+def test_an_object_that_is_hidden_is_not_late(acme: Site, command: Command, sobject: str) -> None:
+    acme.orgs["acme"].hide_object(sobject)
+    acme.sync()
+    age(acme, sobject)
+    found = health(acme, command)
+    name = f"freshness_{sobject.lower()}"
+    assert found[name]["finding"] == f"{sobject} is hidden from the login, so it is not read."
+    assert name not in wrong(found)
+    assert freshness(acme, command)["late"] is False
+    acme.orgs["acme"].show_object(sobject)
+    acme.sync()
+    assert "is read up to" in health(acme, command)[name]["finding"]
+
+
+def test_a_paused_source_is_not_late(acme: Site, command: Command) -> None:
+    age(acme, "Lead", "Contact")
+    command(acme, "source", "pause", "acme")
+    found = health(acme, command)
+    assert wrong(found) == {"state"}
+    assert found["state"]["remedy"] == "Go on with `connector source resume 'acme'`."
+    assert found["freshness"]["finding"] == "The source is paused, so nothing is read."
+    assert freshness(acme, command)["late"] is False
