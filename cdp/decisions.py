@@ -15,13 +15,16 @@ from cdp.db import driver, rows
 from cdp.errors import NotDecidable
 from cdp.models import Decision, DecisionRecord
 
+DECISION_LOCK = 0x0C_DE  # its advisory lock: one decision at a time
+
 
 def split(session: Session, handles: Sequence[UUID], reason: str) -> int:
     """Decide that these records of one person are another person; returns the decision's id.
 
     Raises:
-        NotDecidable: they are not live records of one person, or they are all it has.
+        NotDecidable: they are not live records of one person, or they are all it has, or another decision is under way.
     """
+    _take_turn(session, "split", handles)
     people = _people(session, handles)
     if None in people or len(people) != 1:
         raise NotDecidable(
@@ -39,8 +42,10 @@ def join(session: Session, handles: Sequence[UUID], reason: str) -> int:
     """Decide that these records are one person; returns the decision's id.
 
     Raises:
-        NotDecidable: fewer than two live records, or a split keeps one of them apart.
+        NotDecidable: fewer than two live records, or a split keeps one of them apart, or it is decided already, or
+            another decision is under way.
     """
+    _take_turn(session, "join", handles)
     if len(set(handles)) < 2 or None in _people(session, handles):
         raise NotDecidable("A join names two live records.")
     splits = rows(
@@ -70,6 +75,34 @@ def undo(session: Session, decision_id: int) -> None:
     if not undone.rowcount:
         raise NotDecidable(f"There is no decision {decision_id} in force: see `connector people decisions`.")
     _queue(session, decision_id)
+
+
+def _take_turn(session: Session, kind: str, handles: Sequence[UUID]) -> None:
+    """Let one decision be made at a time, of people as the decisions before have made them."""
+    driver(session).execute("SELECT pg_advisory_xact_lock(%s)", (DECISION_LOCK,))
+    asked = {"kind": kind, "handles": sorted(set(handles))}
+    if made := rows(driver(session), _ALREADY, asked):
+        raise NotDecidable(f"Decision {made[0]['id']} says just that already: see `connector people decisions`.")
+    if rows(driver(session), _UNDER_WAY, asked):
+        raise NotDecidable(
+            "Another decision about these people is being carried out: look at them again in a moment, then decide."
+        )
+
+
+_ALREADY = """
+    SELECT d.id FROM decision AS d
+    WHERE d.kind = %(kind)s AND d.undone_at IS NULL
+      AND EXISTS (SELECT FROM decision_record AS n WHERE n.decision_id = d.id AND n.handle = ANY (%(handles)s))
+      AND %(handles)s::uuid[] = (SELECT array_agg(n.handle ORDER BY n.handle) FROM decision_record AS n
+                                 WHERE n.decision_id = d.id)
+    ORDER BY d.id
+"""
+_UNDER_WAY = """
+    SELECT FROM touched AS t LEFT JOIN membership AS m USING (handle)
+    WHERE t.cause = 'decision' AND (t.handle = ANY (%(handles)s) OR m.person_id IN (
+        SELECT person_id FROM membership WHERE handle = ANY (%(handles)s)))
+    LIMIT 1
+"""
 
 
 def _people(session: Session, handles: Sequence[UUID]) -> set[UUID | None]:

@@ -1,6 +1,7 @@
 """The feed of changes: what a pass of the resolver did to people, one row each, numbered in the order of commits.
 
-A downstream copy that takes out `old_ids` and puts in `new_ids`, event by event, always holds the people there are.
+A downstream copy that takes out `old_ids` and puts in `new_ids`, event by event, holds the people there are after the
+last event of each pass. Before that an event may name an id in `old_ids` that an earlier one has taken out already.
 The feed may be forgotten from its beginning on; where old ids lead is kept apart from it.
 """
 

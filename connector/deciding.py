@@ -8,18 +8,25 @@ from sqlmodel import Session
 from cdp import decisions, people
 from cdp.db import transaction
 from cdp.errors import NotDecidable
-from connector.errors import Refused
+from connector.errors import BadInput, Refused
 from connector.runtime import Runtime
 
 
 def split(runtime: Runtime, handles: Sequence[UUID], reason: str) -> int:
-    """Part records from their person and return the decision's number; raises Refused when that cannot be."""
-    return _settle(runtime, lambda session: decisions.split(session, handles, reason))
+    """Part records from their person and return the decision's number.
+
+    Raises:
+        BadInput: there is no reason.
+        Refused: that cannot be.
+    """
+    given = _given(reason)
+    return _settle(runtime, lambda session: decisions.split(session, handles, given))
 
 
 def join(runtime: Runtime, handles: Sequence[UUID], reason: str) -> int:
-    """Make one person of records and return the decision's number; raises Refused when that cannot be."""
-    return _settle(runtime, lambda session: decisions.join(session, handles, reason))
+    """Make one person of records and return the decision's number; raises as `split` does."""
+    given = _given(reason)
+    return _settle(runtime, lambda session: decisions.join(session, handles, given))
 
 
 def undo(runtime: Runtime, number: int) -> int:
@@ -30,6 +37,12 @@ def undo(runtime: Runtime, number: int) -> int:
         return number
 
     return _settle(runtime, take_back)
+
+
+def _given(reason: str) -> str:
+    if not reason.strip():
+        raise BadInput("A decision needs a reason: say why, for those who ask later.")
+    return reason.strip()
 
 
 def _settle(runtime: Runtime, take: Callable[[Session], int]) -> int:

@@ -14,6 +14,7 @@ from cdp.fields import Rules
 from cdp.fields import rules as rules_in_force
 from connector import deciding, sources, tracing
 from connector.cli.app import Changing, Json, app, source
+from connector.cli.looking import people_known_by
 from connector.cli.output import console, is_interactive, print_json, print_lines, show, table
 from connector.errors import BadInput, Refused
 from connector.runtime import Runtime
@@ -223,9 +224,7 @@ def erase(
 
 
 def _only_person(session: Session, wanted: str) -> UUID:
-    found = queries.resolve_person(session, tracing.full_id(wanted))
-    if not found:
-        raise BadInput(f"Nobody is known by '{wanted}': try an email, a person id or a Salesforce record id.")
+    found = people_known_by(session, wanted)
     if len(found) > 1:
         some = ", ".join(map(str, found[:5]))
         raise Refused(f"{len(found)} people are known by '{wanted}': erase one by its id ({some}).")

@@ -74,6 +74,9 @@ def confirm_split(
     """Say what parting these records will do."""
     with transaction(runtime.database_url) as database:
         records = _named(database, record or ())
+        theirs = {one["handle"] for one in records if one["person_id"] == _present(database, person_id)}
+    if theirs != set(record or ()):
+        raise HTTPException(404, "Not all of these records are this person's now: go back and choose again.")
     return render(request, "decide.html", kind="split", person_id=person_id, records=records, reason=reason)
 
 
@@ -108,11 +111,11 @@ def decide(
     reason: Annotated[str, Form()] = "",
 ) -> Response:
     """Split or join, and go to the person that holds the first record then."""
-    if kind not in ("split", "join") or not reason.strip():
-        raise BadInput("Say why, for those who ask later.")
+    if kind not in ("split", "join"):
+        raise BadInput("A decision splits or joins: choose one of them on the person's page.")
     taken = deciding.split if kind == "split" else deciding.join
     with noted(runtime.database_url, who.actor, kind, str(person_id), records=list(map(str, record))):
-        taken(runtime, record, reason.strip())
+        taken(runtime, record, reason)
     return go_to(f"/people/{record[0]}")
 
 

@@ -456,6 +456,7 @@ def test_wrong_usage_is_two(inside: Inside, arguments: tuple[str, ...]) -> None:
 
 def test_nobody_and_nowhere(inside: Inside, tmp_path: Path) -> None:
     failed(inside.cli("person", "nobody@example.org"), 1, "Nobody is known by 'nobody@example.org'")
+    failed(inside.cli("erase", "nobody@example.org"), 1, "Nobody is known by 'nobody@example.org'")
     file = tmp_path / "missing" / "people.jsonl"
     failed(inside.cli("export", "people", "--output", str(file)), 2, str(file))
     assert list(tmp_path.glob("**/*.part")) == []

@@ -47,6 +47,12 @@ def test_a_person_is_parted_and_that_undone(peopled: Site, visit: Open) -> None:
     [record] = peopled.query("SELECT handle FROM record WHERE f_last_name = 'Lovelace'")
     page = browser.get(f"/people/{person}/split?record={record['handle']}&reason=other+person")
     assert "a person of their own" in text(page.text)
+    unknown = browser.get(f"/people/{person}/split?record={'0' * 8}-0000-0000-0000-{'0' * 12}")
+    assert unknown.status_code == 404
+    assert "go back and choose again" in text(unknown.text)
+    assert (
+        browser.post(f"/people/{person}/decide", kind="split", record=record["handle"], reason=" ").status_code == 400
+    )
     answer = browser.post(f"/people/{person}/decide", kind="split", record=record["handle"], reason="other person")
     assert answer.headers["Location"] == f"/people/{record['handle']}"
     assert len(peopled.people()) == 61

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 from random import Random
 from types import SimpleNamespace
 from typing import Any
@@ -11,16 +12,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from cdp import decisions
 from cdp.errors import NotDecidable
+from cdp.people import RESOLVER_LOCK
+from connector import deciding
 from connector.cli.commands import app
+from connector.errors import BadInput, Refused
 from tests.feed import Cdp
 from tests.oracle import Record
+from tests.together import together
 from tests.trust.world import World, contact, identity, ids, lead
 
 A = lead(1, "ann@acme.com", values={"company": "Acme"})
 B = contact(2, "ann@acme.com", 2, values={"company": "Globex"})
 C = lead(3, "ann@acme.com", 3)
 D = lead(4, "dan@acme.com", 2)
+PAIR = [A.handle, D.handle]
 
 
 def test_a_split_parts_and_its_undoing_rejoins(world: World) -> None:
@@ -244,3 +251,34 @@ def test_a_record_known_in_two_orgs_must_be_named_by_its_external_id(world: Worl
     assert refused.exit_code != 0
     assert "2 records" in str(refused.exception)
     assert cli("people", "split", f"sf_2_Lead_{A.record_id}", "--reason", "twins").exit_code == 0
+
+
+@pytest.mark.parametrize("kind", ["split", "join"])
+def test_a_decision_taken_six_times_at_once_is_made_once(world: World, kind: str) -> None:
+    world.change(A, B, C, D)
+    runtime: Any = SimpleNamespace(database_url=world.cdp.url, identity=identity(world.rules))
+    decide = {"split": partial(deciding.split, runtime, [A.handle]), "join": partial(deciding.join, runtime, PAIR)}
+    calls = [partial(decide[kind], "a test")] * 6
+    outcomes = together(world.cdp.url, f"SELECT pg_advisory_xact_lock({RESOLVER_LOCK})", calls)  # type: ignore[arg-type]
+    assert sorted(type(one).__name__ for one in outcomes) == ["Refused"] * 5 + ["int"]
+    assert len(world.cdp.query("SELECT FROM decision")) == 1
+    with pytest.raises(Refused, match="says just that already"):
+        calls[0]()
+
+
+def test_a_decision_waits_for_the_one_before_about_the_same_people(world: World) -> None:
+    world.change(A, B, C, D)
+    with world.cdp.session() as session:
+        decisions.split(session, [A.handle], "a test")
+    with pytest.raises(NotDecidable, match="is being carried out"), world.cdp.session() as session:
+        decisions.split(session, [A.handle, B.handle], "a test")
+
+
+@pytest.mark.parametrize("reason", ["", "  "])
+def test_a_decision_without_a_reason_is_refused(world: World, cli: Any, reason: str) -> None:
+    world.change(A, B, C, D)
+    for words in (("split", A.record_id), ("join", A.record_id, D.record_id)):
+        refused = cli("people", *words, "--reason", reason)
+        assert isinstance(refused.exception, BadInput)
+        assert "say why" in str(refused.exception)
+    assert world.cdp.query("SELECT FROM decision") == []

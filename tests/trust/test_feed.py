@@ -158,3 +158,14 @@ def test_the_command_prints_what_came_after_a_number(world: World, monkeypatch: 
     number = json.loads(every[-2])["event_id"]
     [line] = CliRunner().invoke(app, ["events", "--after", str(number), "--json"]).stdout.splitlines()
     assert json.loads(line)["new_ids"] == [str(A.handle)]
+
+
+def test_where_groups_recombine_a_later_event_may_name_an_old_id_again(world: World) -> None:
+    other = lead(4, A.email)
+    world.change(A, B, C, other)
+    seen, copy = last(world), world.cdp.people()
+    world.change(replace(A, email=B.email), replace(other, email=C.email))
+    merged = [frozenset(one["old_ids"]) for one in world.events(seen) if one["kind"] == "merged"]
+    assert set(merged) == {frozenset((A.handle, one.handle)) for one in (B, C)}
+    assert len({one["at"] for one in world.events(seen)}) == 1
+    follow(world, copy, seen)
