@@ -5,7 +5,7 @@ whole under one version, so all that is kept of it is read, and goes through the
 """
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
@@ -68,10 +68,14 @@ def chosen(fields: str | None, mapping: Mapped, objects: str | None = None) -> d
         return _waiting(mapping)
     wanted: dict[str, list[str]] = {}
     for name in _names(fields):
-        sobject, _, field = name.partition(".")
+        owner, _, path = name.partition(".")
+        sobject = _spelled(owner, OBJECTS)
+        field = _spelled(path, mapping.get(sobject, ()) if sobject in PEOPLE else _kept(sobject))
         _check_field(sobject, field, mapping)
-        wanted.setdefault(sobject, []).append(field)
-    for sobject in _names(objects):
+        if field not in wanted.setdefault(sobject, []):
+            wanted[sobject].append(field)
+    for name in _names(objects):
+        sobject = _spelled(name, OBJECTS)
         wanted[sobject] = _all_of(sobject, mapping)
     if not wanted:
         raise BadInput(FORM)
@@ -82,6 +86,15 @@ def _names(text: str | None) -> list[str]:
     return list(filter(None, map(str.strip, (text or "").split(","))))
 
 
+def _spelled(name: str, known: Iterable[str]) -> str:
+    """Return a name as it is known, for Salesforce does not care about case; itself if it is not."""
+    return next((one for one in known if one.lower() == name.lower()), name)
+
+
+def _kept(sobject: str) -> tuple[str, ...]:
+    return OBJECTS[sobject].kept if sobject in OBJECTS else ()
+
+
 def _check_field(sobject: str, field: str, mapping: Mapped) -> None:
     _check_object(sobject)
     if not field:
@@ -90,8 +103,8 @@ def _check_field(sobject: str, field: str, mapping: Mapped) -> None:
         if field not in mapping.get(sobject, {}):
             name = f"{sobject}.{field}"
             raise BadInput(f"{name} is not mapped: map it first, with `connector map NAME {name} PERSON_FIELD`.")
-    elif field not in OBJECTS[sobject].kept:
-        raise BadInput(f"{sobject}.{field} is not kept: of {sobject} {', '.join(OBJECTS[sobject].kept)} can be filled.")
+    elif field not in _kept(sobject):
+        raise BadInput(f"{sobject}.{field} is not kept: of {sobject} {', '.join(_kept(sobject))} can be filled.")
 
 
 def _check_object(sobject: str) -> None:

@@ -1,5 +1,6 @@
 """Which Salesforce field fills which person field: what may be mapped, what a change does, what is broken."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -59,7 +60,14 @@ def read(document: object) -> FieldMapping:
             raise BadInput(f"There is no object '{sobject}' to map: map {' and '.join(PEOPLE)}.")
         for field, target in mapped.items() if isinstance(mapped, dict) else [("?", None)]:
             _check_target(f"{sobject}.{field}", target, shape)
+        _check_once(sobject, mapped)
     return document
+
+
+def _check_once(sobject: str, mapped: Mapping[str, object]) -> None:
+    names = Counter(field.lower() for field in mapped)
+    if twice := next((field for field in mapped if names[field.lower()] > 1), None):
+        raise BadInput(f"{sobject}.{twice} is mapped twice, whatever its case: keep one of the two.")
 
 
 def _check_target(full: str, target: object, shape: str) -> None:

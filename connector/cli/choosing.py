@@ -2,6 +2,7 @@
 
 import json as jsonlib
 import sys
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
@@ -39,9 +40,18 @@ def _text(path: Path) -> str:
 
 def _document(path: Path) -> object:
     try:
-        return jsonlib.loads(_text(path))
+        return jsonlib.loads(_text(path), object_pairs_hook=_each_once)
     except (ValueError, RecursionError):
         raise BadInput(f"The file {path} is not readable JSON: check its brackets, quotes and commas.") from None
+
+
+def _each_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Refuse what JSON leaves open: of two values under one name, one would be dropped without a word."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        raise BadInput(f"The file has '{twice}' twice in one object: keep one of the two.")
+    return found
 
 
 def _known(name: str) -> tuple[dict[str, Any], Describes, list[dict[str, Any]]]:

@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -178,12 +179,26 @@ def test_a_field_that_cannot_be_mapped_is_refused(
             {"Lead": {"Company": {"to": "company", "rule": 1}}},
             "The rule of Lead.Company is a word, such as most_recent.",
         ),
+        (
+            {"Lead": {"Company": {"to": "company"}, "company": {"to": "employer"}}},
+            "Lead.Company is mapped twice, whatever its case: keep one of the two.",
+        ),
     ],
 )
 def test_a_mapping_file_of_another_shape_is_refused(
     peopled: Site, command: Command, document: Any, sentence: str
 ) -> None:
     assert command(peopled, "mapping", "set", "acme", document=document, fails=2) == sentence
+
+
+def test_a_name_that_comes_twice_in_a_file_is_refused(peopled: Site, tmp_path: Path) -> None:
+    file = tmp_path / "mapping.json"
+    file.write_text('{"Lead": {"Company": {"to": "company"}, "Company": {"to": "employer"}}}')
+    done = peopled.cli("mapping", "set", "acme", "--file", str(file))
+    assert (done.returncode, done.stderr.strip()) == (
+        2,
+        "The file has 'Company' twice in one object: keep one of the two.",
+    )
 
 
 def test_a_field_that_is_not_mapped_cannot_be_unmapped(peopled: Site, command: Command) -> None:

@@ -224,6 +224,13 @@ def test_what_is_not_kept_is_refused_before_anything_is_written(
     assert acme.query("SELECT id FROM run WHERE kind = 'backfill'") == []
 
 
+def test_names_are_known_in_any_case_and_fill_once(acme: Site, command: Command) -> None:
+    told = command(acme, "backfill", "acme", "--fields", "lead.company,Lead.Company", "--estimate", "--json")
+    assert [(one["object"], one["fields"]) for one in map(json.loads, told.splitlines())] == [("Lead", ["Company"])]
+    told = command(acme, "backfill", "acme", "--objects", "opportunity", "--estimate", "--json")
+    assert json.loads(told)["object"] == "Opportunity"
+
+
 def test_an_object_without_mapped_fields_is_refused(acme: Site, command: Command) -> None:
     acme.change(mapping={})
     assert command(acme, "backfill", "acme", "--objects", "Lead", fails=2) == (
