@@ -13,6 +13,7 @@ from cdp.queries.activities import (
 from cdp.queries.fleet import (
     full_read_calls,
     healed,
+    last_sweep,
     log,
     objects,
     people_by_source,
@@ -53,6 +54,7 @@ __all__ = [
     "glance",
     "healed",
     "lags",
+    "last_sweep",
     "lease_losses",
     "log",
     "named",

@@ -91,6 +91,21 @@ def run(session: Session, run_id: int) -> Row | None:
     return found[0] if found else None
 
 
+def last_sweep(session: Session, source_id: int) -> Row | None:
+    """How the last sweep of a source that ended did so, and when the last succeeded; None when none has ended."""
+    found = rows(
+        driver(session),
+        """
+        SELECT id AS run_id, state, ended_at, error,
+               max(ended_at) FILTER (WHERE state IN ('succeeded', 'incomplete')) OVER () AS succeeded_at
+        FROM run WHERE source_id = %(source)s AND kind = 'sweep' AND ended_at IS NOT NULL
+        ORDER BY ended_at DESC, id DESC LIMIT 1
+        """,
+        {"source": source_id},
+    )
+    return found[0] if found else None
+
+
 def usual_rate(session: Session, source_id: int) -> float | None:
     """Rows a second of the source's last large run; None if there was none."""
     found = rows(

@@ -1,6 +1,7 @@
 """What the database tells of a source: what needs attention, whether records come in, how fresh and whole they are."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from sqlmodel import Session, select
@@ -16,7 +17,15 @@ from connector.states import LIVING
 
 NEAR_LIMIT = 0.9
 MOST_NAMED = 10
+MOST_LISTED = 1000
+SWEEP_STALE = timedelta(days=2)
 ENDED_WELL = ("succeeded", "incomplete")
+HOW_ENDED = {
+    "succeeded": "succeeded",
+    "incomplete": "succeeded, but for rows in quarantine,",
+    "failed": "failed",
+    "cancelled": "was cancelled",
+}
 START = "See that `connector worker` and `connector beat` run, and reach the database and Redis."
 # State of the latest run, None if there was none → why there are no records yet, what to do.
 UNDER_WAY = {
@@ -33,6 +42,13 @@ REMEDIES = {
 }
 
 
+@dataclass(frozen=True)
+class Unassociated(Finding):
+    """A finding with the opportunities it is about, the newest first: `record_id` and `name` of at most MOST_LISTED."""
+
+    opportunities: tuple[queries.Row, ...] = ()
+
+
 def stored(runtime: Runtime, database: Session, source: Source) -> Iterator[Finding]:
     """Check what is stored of a source."""
     row = next(one for one in queries.sources(database) if one["source_id"] == source.key)
@@ -45,7 +61,7 @@ def stored(runtime: Runtime, database: Session, source: Source) -> Iterator[Find
     if source.state in LIVING:
         yield _importing(source, objects, runs)
         yield from _freshness(source, objects, freshness.unread(database), sources.schedule(runtime, source).freshness)
-        yield _sweep(runtime, source)
+        yield _sweep(runtime, database, source)
     for one in objects:
         yield _windows(one)
         yield _quarantine(source, one)
@@ -172,25 +188,55 @@ def _budget(runtime: Runtime, database: Session, row: queries.Row) -> Finding:
     return Finding("api_budget", "warning" if row["api_used"] < allowed else "failing", words, remedy)
 
 
-def _opportunities(found: list[queries.Row]) -> Finding:
+def _opportunities(found: list[queries.Row]) -> Unassociated:
     if not found:
-        return Finding("opportunities", "ok", "Every opportunity belongs to a contact, or there are none.")
+        return Unassociated("opportunities", "ok", "Every opportunity belongs to a contact, or there are none.")
     named = ", ".join(f"{one['name'] or 'unnamed'} ({one['record_id']})" for one in found[:MOST_NAMED])
     more = f" and {len(found) - MOST_NAMED:,} more" if len(found) > MOST_NAMED else ""
-    return Finding(
+    return Unassociated(
         "opportunities",
         "warning",
         f"{len(found):,} opportunities belong to nobody, since they have no primary contact role: {named}{more}.",
         "In Salesforce, open the opportunity, add its contact under Contact Roles and tick Primary; the next poll "
         "gives its whole history to that person.",
+        tuple({"record_id": one["record_id"], "name": one["name"]} for one in found[:MOST_LISTED]),
     )
 
 
-def _sweep(runtime: Runtime, source: Source) -> Finding:
+def _sweep(runtime: Runtime, database: Session, source: Source) -> Finding:
+    """How the last comparison with Salesforce ended, and when the next is due."""
+    last = queries.last_sweep(database, source.key)
+    due, overdue = _due(runtime, source)
+    stale = last is not None and datetime.now(UTC) - (last["succeeded_at"] or source.created_at) > SWEEP_STALE
+    words = f"{_ended(last)} {due}"
+    if last and (last["state"] == "failed" or (last["state"] not in ENDED_WELL and stale)):
+        remedy = f"See `connector log '{source.name}'`, mend that, and run `connector sweep '{source.name}'`."
+        return Finding("sweep", "warning", words, remedy)
+    if overdue:
+        remedy = f"Run `connector sweep '{source.name}'`, see `connector log`, and that a worker and a beat run."
+        return Finding("sweep", "warning", words, remedy)
+    return Finding("sweep", "ok", words)
+
+
+def _ended(last: queries.Row | None) -> str:
+    if last is None:
+        return "No comparison with Salesforce has ended yet."
+    words = f"The last comparison with Salesforce {HOW_ENDED[last['state']]} at {last['ended_at']:%Y-%m-%d %H:%M} UTC"
+    if last["state"] in ENDED_WELL:
+        return f"{words}."
+    why = f": {last['error'].rstrip('.')}" if last["error"] else ""
+    good = last["succeeded_at"]
+    return f"{words}{why}; " + (f"one succeeded at {good:%Y-%m-%d %H:%M} UTC." if good else "none has succeeded yet.")
+
+
+def _due(runtime: Runtime, source: Source) -> tuple[str, bool]:
+    """Return when the next comparison is due, in words, and whether that has long passed."""
     due = source.next_sweep_at
+    if not freshness.is_read(source.state):
+        return f"The source is {source.state}, so none is due.", False
     if due is None:
-        return Finding("sweep", "ok", "The comparison with Salesforce is planned when the first poll has ended.")
-    if datetime.now(UTC) < due + timedelta(seconds=runtime.settings.sweep_interval):
-        return Finding("sweep", "ok", f"The next comparison with Salesforce is due at {due:%Y-%m-%d %H:%M} UTC.")
-    remedy = f"Run `connector sweep '{source.name}'`, and see that a worker and a beat run."
-    return Finding("sweep", "warning", f"The comparison with Salesforce was due at {due:%Y-%m-%d %H:%M} UTC.", remedy)
+        return "The next is planned when the first poll has ended.", False
+    patience = min(timedelta(seconds=runtime.settings.sweep_interval), SWEEP_STALE)
+    if datetime.now(UTC) < due + patience:
+        return f"The next is due at {due:%Y-%m-%d %H:%M} UTC.", False
+    return f"The next was due at {due:%Y-%m-%d %H:%M} UTC.", True

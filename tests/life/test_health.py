@@ -263,6 +263,7 @@ def test_the_budget_the_sweep_and_the_quarantine(acme: Site, command: Command) -
     acme.change(next_sweep_at=datetime.now(UTC) - timedelta(days=3))
     found = health(acme, command)
     assert wrong(found) == {"quarantine_lead", "api_budget", "sweep"}
+    assert "The next was due at" in found["sweep"]["finding"]
     assert "work stops at 80,000" in found["api_budget"]["finding"]
 
 
@@ -332,3 +333,48 @@ def test_a_paused_source_is_not_late(acme: Site, command: Command) -> None:
     assert found["state"]["remedy"] == "Go on with `connector source resume 'acme'`."
     assert found["freshness"]["finding"] == "The source is paused, so nothing is read."
     assert freshness(acme, command)["late"] is False
+
+
+def end_sweep(site: Site, state: str, age: str, error: str | None = None) -> None:
+    site.query(
+        "INSERT INTO run (source_id, kind, state, started_at, ended_at, error) SELECT id, 'sweep', %(state)s, "
+        "now() - %(age)s::interval, now() - %(age)s::interval, %(error)s FROM source RETURNING id",
+        state=state,
+        age=age,
+        error=error,
+    )
+
+
+def test_the_sweep_tells_how_the_last_one_ended(acme: Site, command: Command) -> None:
+    assert health(acme, command)["sweep"]["finding"].startswith("No comparison with Salesforce has ended yet. The next")
+    end_sweep(acme, "succeeded", "3 days")
+    found = health(acme, command)["sweep"]
+    assert (found["status"], "The last comparison with Salesforce succeeded at" in found["finding"]) == ("ok", True)
+    end_sweep(acme, "failed", "1 hour", "The org broke.")
+    found = health(acme, command)["sweep"]
+    assert found["status"] == "warning"
+    assert "Salesforce failed at" in found["finding"]
+    assert ": The org broke; one succeeded at" in found["finding"]
+    assert found["remedy"] == "See `connector log 'acme'`, mend that, and run `connector sweep 'acme'`."
+    command(acme, "sweep", "acme", "--here")
+    assert health(acme, command)["sweep"]["status"] == "ok"
+
+
+@pytest.mark.parametrize(("succeeded", "status"), [("3 days", "warning"), ("1 day", "ok")])
+def test_a_cancelled_sweep_is_a_worry_only_when_none_has_succeeded_for_long(
+    acme: Site, command: Command, *, succeeded: str, status: str
+) -> None:
+    end_sweep(acme, "succeeded", succeeded)
+    end_sweep(acme, "cancelled", "1 hour")
+    found = health(acme, command)["sweep"]
+    assert (found["status"], "was cancelled at" in found["finding"]) == (status, True)
+
+
+def test_all_opportunities_of_nobody_are_listed_in_json(acme: Site, command: Command) -> None:
+    rows = [{"Name": f"Deal {n}", "StageName": "Prospecting", "CloseDate": "2026-12-31"} for n in range(14)]
+    made = acme.orgs["acme"].insert_many("Opportunity", rows)
+    acme.sync()
+    found = health(acme, command)["opportunities"]
+    assert found["finding"].endswith("and 4 more.")
+    assert {one["record_id"] for one in found["opportunities"]} == set(made)
+    assert {one["name"] for one in found["opportunities"]} == {row["Name"] for row in rows}
