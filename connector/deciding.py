@@ -11,12 +11,14 @@ from cdp.errors import NotDecidable
 from connector.errors import BadInput, Refused
 from connector.runtime import Runtime
 
+LONGEST_REASON = 1000  # characters
+
 
 def split(runtime: Runtime, handles: Sequence[UUID], reason: str) -> int:
     """Part records from their person and return the decision's number.
 
     Raises:
-        BadInput: there is no reason.
+        BadInput: there is no reason, or a very long one.
         Refused: that cannot be.
     """
     given = _given(reason)
@@ -40,9 +42,12 @@ def undo(runtime: Runtime, number: int) -> int:
 
 
 def _given(reason: str) -> str:
-    if not reason.strip():
+    text = reason.strip()
+    if not text:
         raise BadInput("A decision needs a reason: say why, for those who ask later.")
-    return reason.strip()
+    if len(text) > LONGEST_REASON:
+        raise BadInput(f"A reason has at most {LONGEST_REASON:,} characters, and this one {len(text):,}: shorten it.")
+    return text
 
 
 def _settle(runtime: Runtime, take: Callable[[Session], int]) -> int:

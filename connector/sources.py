@@ -26,6 +26,7 @@ from connector.runtime import Runtime
 from connector.schedules import Schedule
 from connector.transform import field_types
 
+LONGEST_NAME = 100  # characters
 RENEWAL_LOCK = 0x0C_DA  # first half of the advisory lock that one renewal of a source holds; the second is its id
 Describes = dict[str, dict[str, Any]]
 
@@ -125,6 +126,8 @@ def check_name(runtime: Runtime, name: str) -> None:
     """Raise BadInput when a text cannot name a source, Refused when it names one already."""
     if not name.strip() or name.isdigit() or any(not letter.isprintable() for letter in name):
         raise BadInput("A data source needs a name of printable characters that is not only digits.")
+    if len(name) > LONGEST_NAME:
+        raise BadInput(f"A data source's name has at most {LONGEST_NAME} characters: choose a shorter one.")
     with transaction(runtime.database_url) as database:
         if database.exec(select(Source).where(Source.name == name)).first():
             raise Refused(f"A data source named '{name}' exists: choose another name.")

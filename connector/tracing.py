@@ -121,6 +121,8 @@ def _newest(row: dict[str, Any]) -> str:
 
 
 def _unknown(session: Session, record_id: str) -> str:
+    if long_id(record_id[:15]) != record_id:
+        return "It is mistyped: its last three characters do not fit the 15 before; copy it from Salesforce again."
     sobject = PREFIXES.get(record_id[:3])
     if sobject is None:
         return f"No object with ids that begin with {record_id[:3]} is synced."

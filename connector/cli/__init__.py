@@ -6,6 +6,7 @@ import sys
 from importlib import import_module
 
 from cdp.errors import CdpError
+from connector import texts
 from connector.cli.app import app as application
 from connector.errors import ConnectorError
 from connector.log import configure_logging, get_logger
@@ -26,6 +27,7 @@ def _run() -> int | str | None:
     try:
         configure_logging()
         import_module(f"connector.cli.{OFTEN.get(sys.argv[1], 'commands') if sys.argv[1:] else 'commands'}")
+        texts.check(sys.argv)
         gc.enable()  # `connector.__main__` imports without
         gc.freeze()
         application()

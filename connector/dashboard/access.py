@@ -2,15 +2,17 @@
 
 import re
 from dataclasses import dataclass
+from itertools import chain
 from typing import Annotated
 
 from fastapi import Depends, Path, Query, Request
 from fastapi.concurrency import run_in_threadpool
+from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse, Response
 
 from cdp.db import LARGEST_ID
 from cdp.models import Account
-from connector import accounts
+from connector import accounts, texts
 from connector.audit import Actor
 from connector.dashboard import sessions
 from connector.runtime import Runtime
@@ -76,20 +78,24 @@ def give_cookie(request: Request, response: Response, cookie: str) -> None:
 
 
 async def guard(request: Request) -> None:
-    """Let a request in, or raise Denied; runs before every route and says in `request.state` who it is."""
-    token = await _sent_token(request)
-    await run_in_threadpool(_check, request, token)
+    """Let a request in and say in `request.state` who it is; runs before every route.
+
+    Raises:
+        BadInput: a text of it cannot be kept.
+        Denied: whoever sends it may not.
+    """
+    form = await _form(request)
+    given = chain.from_iterable((*request.query_params.multi_items(), *form.multi_items()))
+    texts.check(map(str, given))
+    await run_in_threadpool(_check, request, request.headers.get("X-CSRF-Token", str(form.get("csrf", ""))))
 
 
-async def _sent_token(request: Request) -> str:
-    if request.method in READING:
-        return ""
-    if "X-CSRF-Token" in request.headers:
-        return request.headers["X-CSRF-Token"]
+async def _form(request: Request) -> FormData:
+    """Return what a request sends as a form; every route reads the same."""
     kind = request.headers.get("Content-Type", "")
-    if not kind.startswith(("application/x-www-form-urlencoded", "multipart/form-data")):
-        return ""
-    return str((await request.form()).get("csrf", ""))
+    if request.method in READING or not kind.startswith(("application/x-www-form-urlencoded", "multipart/form-data")):
+        return FormData()
+    return await request.form()
 
 
 def _check(request: Request, token: str) -> None:

@@ -25,7 +25,7 @@ Records = Annotated[list[UUID] | None, Query()]
 @router.get("/people")
 def search(request: Request, runtime: Here, q: str = "") -> Response:
     """Find people by email, name, id or Salesforce id; a record that is part of nobody is traced."""
-    wanted = q.strip()[:200].replace("\0", "")
+    wanted = q.strip()[:200]
     found, fates = [], []
     with transaction(runtime.database_url) as database:
         if wanted:

@@ -4,11 +4,13 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from enum import StrEnum
+from itertools import chain
 from typing import Annotated, Any, NoReturn, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
+from connector import texts
 from connector.errors import BadInput
 
 MAX_DEPTH = 20
@@ -130,7 +132,7 @@ def read(document: object) -> Node | None:
     """Return the tree of a parsed document; raises BadInput as `parse` does."""
     if document in (None, {}):
         return None
-    _bound_depth(document)
+    _check_all(document)
     try:
         tree = _Root.model_validate({"tree": document}).tree
     except ValidationError as error:
@@ -193,17 +195,20 @@ def fields_used(tree: Node | None, sobject: str) -> tuple[str, ...]:
     return tuple(sorted({path for owner, _, path in owned if owner == sobject}))
 
 
-def _bound_depth(document: object) -> None:
+def _check_all(document: object) -> None:
+    """Raise BadInput for a document that is nested too deep, or a text anywhere in it that cannot be kept."""
     level, depth = [document], 0
     while level:
         if depth > 2 * MAX_DEPTH:  # a node and its list are two levels of JSON
             raise BadInput(f"The filter is nested too deep: use at most {MAX_DEPTH} levels.")
+        if not texts.can_be_kept(one for one in level if isinstance(one, str)):
+            raise BadInput("The filter has a character that no text in Salesforce can hold: leave it out.")
         depth += 1
         level = [
             inner
             for one in level
             if isinstance(one, list | dict)
-            for inner in (one.values() if isinstance(one, dict) else one)
+            for inner in (chain(one, one.values()) if isinstance(one, dict) else one)
         ]
 
 
@@ -261,5 +266,3 @@ def _check_scalar(where: str, value: object) -> None:
         _refuse(f"{where} takes a text, a number, true or false")
     if value == "":
         _refuse(f"{where} has an empty text: use is_empty or is_not_empty")
-    if isinstance(value, str) and any(letter == "\x00" or "\ud800" <= letter <= "\udfff" for letter in value):
-        _refuse(f"{where} has a character that no text in Salesforce can hold")

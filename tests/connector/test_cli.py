@@ -439,6 +439,20 @@ def test_a_number_too_large_to_be_one_of_these_is_wrong_usage(inside: Inside, nu
     failed(inside.cli("run", "cancel", "4294967296"), 2, "There is no run")
 
 
+@pytest.mark.parametrize(
+    "usage", [("status",), ("person",), ("trace",), ("erase", "--yes"), ("export", "people", "--person")]
+)
+def test_an_argument_that_is_not_utf8_is_wrong_usage(inside: Inside, usage: tuple[str, ...]) -> None:
+    failed(inside.cli(*usage, "a\udcffb"), 2, "cannot be kept")
+
+
+def test_a_name_is_bounded(inside: Inside, tmp_path: Path) -> None:
+    url, file = inside.server.url(inside.orgs["acme"]), credentials_file(inside, tmp_path)
+    done = inside.cli("source", "connect", "x" * 101, "--login-url", url, "--credentials", file)
+    failed(done, 2, "at most 100 characters")
+    untouched(inside)
+
+
 def test_a_source_is_not_polled_less_often_than_weekly(inside: Inside) -> None:
     inside.connect()
     assert inside.cli("source", "schedule", "acme", "--interval", "604801").returncode == 2

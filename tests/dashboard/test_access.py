@@ -226,6 +226,40 @@ def test_accounts_by_the_command_line(site: Site) -> None:
     assert token not in log
 
 
+@pytest.mark.usefixtures("peopled")
+def test_a_text_that_cannot_be_kept_is_refused_on_every_page(visit: Open) -> None:
+    stranger, browser = visit(), visit("admin")
+    stranger.get("/login")
+    assert stranger.post("/login", name="a\0b", password=PASSWORD).status_code == 400
+    source, person = "/sources/1", "/people/" + EXAMPLES["{person_id}"]
+    forms: list[tuple[str, dict[str, str]]] = [
+        (f"{person}/decide", {"kind": "split", "record": EXAMPLES["{person_id}"], "reason": "a\0"}),
+        (f"{source}/mapping/add", {"field": "Lead.\0", "to": "phone"}),
+        (f"{source}/mapping/remove", {"field": "Lead.\0"}),
+        (f"{source}/mapping/permission", {"channel": "email", "object": "Lead", "field": "\0"}),
+        (f"{source}/filter", {"tree": "\0"}),
+        (f"{source}/do/backfill", {"field": "Lead.\0"}),
+        ("/connect", {"client_id": "\0", "name": "new"}),
+    ]
+    for path, form in forms:
+        answer = browser.post(path, **form)
+        assert (answer.status_code, "cannot be kept" in answer.text) == (400, True), path
+        in_parts = browser.http.post(
+            browser.url + path,
+            files={name: (None, value) for name, value in form.items()},
+            headers={"X-CSRF-Token": browser.csrf},
+            timeout=60,
+        )
+        assert in_parts.status_code == 400, path
+    for path in ("/people?q=%00", f"{person}/join?other=%00", "/login?next=/%00"):
+        assert browser.get(path).status_code == 400, path
+    for path in ("/static/%00", f"{source}/do/%00", "/people?q=%5C", "/people?q=%ED%A0%80"):
+        assert browser.get(path).status_code in (200, 404), path
+    escaped = '{"field": "Lead.Status", "op": "%s", "value": "a"}'
+    for letter in ("\\u0000", "\\ud800"):
+        assert browser.post(f"{source}/filter", tree=escaped % letter).status_code == 400
+
+
 def test_large_forms_are_refused_unread(visit: Open) -> None:
     browser = visit("admin")
     assert browser.post("/login", name="x" * (LARGEST_BODY + 1)).status_code == 413

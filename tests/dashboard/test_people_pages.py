@@ -55,6 +55,9 @@ def test_a_person_is_parted_and_that_undone(peopled: Site, visit: Open) -> None:
     )
     answer = browser.post(f"/people/{person}/decide", kind="split", record=record["handle"], reason="other person")
     assert answer.headers["Location"] == f"/people/{record['handle']}"
+    for reason in (" ", "x" * 1001):
+        refused = browser.post(f"/people/{person}/decide", kind="join", record=record["handle"], reason=reason)
+        assert refused.status_code == 400
     assert len(peopled.people()) == 61
     assert "other person" in browser.get("/decisions").text
     assert browser.post("/decisions/1/undo").status_code == 303

@@ -110,6 +110,7 @@ def test_records_that_no_source_has_shown(scene: Scene) -> None:
     assert fate(scene, UNKNOWN) == "No source has read its Contact records yet: run `connector sync`."
     fresh(scene)
     assert fate(scene, UNKNOWN).startswith("No connected org has shown it: Contact records are read up to ")
+    assert fate(scene, UNKNOWN[:15] + "zzz").startswith("It is mistyped")
     assert fate(scene, to_18("500Xx0000000001")) == "No object with ids that begin with 500 is synced."
     with pytest.raises(BadInput):
         fate(scene, "lima@acme.com")

@@ -244,6 +244,14 @@ def test_the_commands_decide_list_and_undo(world: World, cli: Any) -> None:
     assert world.groups(A, B, C) == ids([A, B, C])
 
 
+@pytest.mark.parametrize(("reason", "words"), [(" ", "needs a reason"), ("x" * 1001, "at most 1,000 characters")])
+def test_a_reason_is_given_and_bounded(world: World, cli: Any, reason: str, words: str) -> None:
+    world.change(A, B, C)
+    assert words in str(cli("people", "split", A.record_id, "--reason", reason).exception)
+    assert words in str(cli("people", "join", A.record_id, B.record_id, "--reason", reason).exception)
+    assert cli("people", "decisions").stdout == ""
+
+
 def test_a_record_known_in_two_orgs_must_be_named_by_its_external_id(world: World, cli: Any) -> None:
     twin = replace(A, source_id=2)
     world.change(A, twin, B)
