@@ -27,7 +27,7 @@ def note_passages(connection: Connection, *, everything: bool) -> None:
     left = sql.SQL("membership AS m" if everything else "moved JOIN membership AS m USING (handle)")
     connection.execute(sql.SQL(_LEAVING).format(left=left))
     connection.execute("INSERT INTO passage SELECT DISTINCT person_id, NULL::uuid FROM leaving; ANALYZE leaving")
-    connection.execute("CREATE INDEX ON passage (old_id); CREATE INDEX ON passage (new_id); ANALYZE passage")
+    connection.execute("ANALYZE passage")
     connection.execute(_STAYING)
     connection.execute(_CAUSED)
 

@@ -54,6 +54,8 @@ def create_workspace(connection: Connection) -> None:
         CREATE TEMP TABLE member (handle uuid, person_id uuid, email_key text COLLATE "C", link uuid) ON COMMIT DROP;
         CREATE TEMP TABLE leaving (handle uuid, person_id uuid) ON COMMIT DROP;
         CREATE TEMP TABLE passage (old_id uuid, new_id uuid) ON COMMIT DROP;
+        CREATE INDEX ON passage (old_id);
+        CREATE INDEX ON passage (new_id);
         CREATE TEMP TABLE caused (person_id uuid, cause text) ON COMMIT DROP;
     """)
 
