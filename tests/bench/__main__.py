@@ -1,7 +1,6 @@
 """`python -m tests.bench`: measures everything in one run, and ends with 1 when a target is missed."""
 
 import argparse
-import compileall
 import sys
 import tempfile
 from pathlib import Path
@@ -14,7 +13,7 @@ from tests.bench.commands import Took
 from tests.bench.mapping import COLUMNS
 from tests.bench.measure import Bench, Measured
 from tests.bench.report import Figure, memory, ratio, seconds
-from tests.bench.stage import stage
+from tests.bench.stage import shown, stage
 
 REPORT = Path("reports/bench.md")
 MOST_RAW, MOST_POLL, MOST_MEMORY = 5, 1.5, 250
@@ -31,15 +30,8 @@ console = Console(highlight=False)
 def main() -> int:
     """Measure, print the table and write the report."""
     options = _options()
-    for package in ("connector", "cdp"):
-        compileall.compile_dir(package, quiet=1)  # as pip leaves an installed package; a checkout may not keep its own
     measured = Measured()
-    with tempfile.TemporaryDirectory(prefix="connector-bench-") as folder, console.status("") as status:
-
-        def step(what: str) -> None:
-            status.update(f"{what} …")
-            console.print(f"[dim]{what}[/dim]")
-
+    with tempfile.TemporaryDirectory(prefix="connector-bench-") as folder, shown(console) as step:
         step(f"fill an org with {options.leads:,} Leads and {options.contacts:,} Contacts")
         with stage(Path(folder), leads=options.leads, contacts=options.contacts) as on:
             Bench(on, measured, step).run(options.rounds, options.polls, options.changed)

@@ -5,7 +5,6 @@ tables.
 """
 
 import argparse
-import compileall
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -25,7 +24,7 @@ from tests.bench.mapping import connect, plan
 from tests.bench.measure import counted
 from tests.bench.raw import Columns, Floor, floor
 from tests.bench.report import Figure, memory, seconds
-from tests.bench.stage import Org, Stage, stage
+from tests.bench.stage import Org, Stage, shown, stage
 
 REPORT = Path("reports/activities.md")
 MEMBERS_EACH = 100
@@ -50,17 +49,10 @@ class Measured:
 def main() -> int:
     """Measure, print the table and write the report."""
     options = _options()
-    for package in ("connector", "cdp"):
-        compileall.compile_dir(package, quiet=1)
     rows = {"leads": options.people // 2, "contacts": options.people // 2, "opportunities": options.opportunities}
     rows["campaigns"] = options.members // MEMBERS_EACH
     measured = Measured()
-    with tempfile.TemporaryDirectory(prefix="connector-bench-") as folder, console.status("") as status:
-
-        def step(what: str) -> None:
-            status.update(f"{what} …")
-            console.print(f"[dim]{what}[/dim]")
-
+    with tempfile.TemporaryDirectory(prefix="connector-bench-") as folder, shown(console) as step:
         step(f"fill an org with {options.members:,} members and {options.opportunities:,} opportunities")
         with stage(Path(folder), **rows) as on:
             counts = counted(on, OBJECTS)

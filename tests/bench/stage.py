@@ -1,10 +1,11 @@
 """What the benchmark plays on: an org served by a process of its own, and an embedded PostgreSQL."""
 
+import compileall
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +14,7 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
+from rich.console import Console
 from sqlalchemy import make_url
 
 from cdp.db import engine
@@ -91,6 +93,20 @@ class Stage:
         """Return the environment for a command of ours: the user's, without the user's installation."""
         own = {name: value for name, value in os.environ.items() if not name.startswith("CONNECTOR_")}
         return {**own, **self.settings(database_url)}
+
+
+@contextmanager
+def shown(console: Console) -> Iterator[Callable[[str], None]]:
+    """Compile our modules, as pip leaves an installed package, and yield a function that shows what is being done."""
+    for package in ("connector", "cdp"):
+        compileall.compile_dir(package, quiet=1)
+    with console.status("") as status:
+
+        def step(what: str) -> None:
+            status.update(f"{what} …")
+            console.print(f"[dim]{what}[/dim]")
+
+        yield step
 
 
 @contextmanager
